@@ -1,0 +1,238 @@
+//! The properties of a bucket: how many replicas, how many answers, who resolves and who validates.
+//!
+//! Dynamo 4.5 (N, R, W per instance) and 6 (the usage patterns). Knows nothing of where its rows come
+//! from; `metadata` spreads them.
+//!
+//! Invariant: properties that exist satisfy `1 <= R, W <= N <= N_MAX`.
+
+use super::codec::{DecodeError, Reader, Writer};
+use super::names::{BucketName, Digest};
+use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, VALUE_BYTES_MAX};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// When a write counts as accepted by one replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ack {
+    /// In the engine's memory. A crash of the process may lose it.
+    Buffered,
+    /// Synced to disk.
+    Durable,
+}
+
+/// A plugin as one bucket uses it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub digest: Digest,
+    /// Handed to every call, unread by us.
+    pub params: Bytes,
+    /// Units of Wasm fuel per call; the same on every node, since it decides the outcome (law 7).
+    pub fuel: u64,
+}
+
+impl Binding {
+    /// A plugin without params and with the default fuel.
+    pub fn new(digest: Digest) -> Self {
+        Self {
+            digest,
+            params: Bytes::new(),
+            fuel: FUEL_DEFAULT,
+        }
+    }
+}
+
+/// What becomes of siblings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Policy {
+    /// The client sees them all.
+    Siblings,
+    /// The version with the latest write time wins, the rest is dropped. Must be asked for (law 3).
+    LastWriteWins,
+    /// The uploaded resolver decides.
+    Resolver(Binding),
+}
+
+/// The properties of one bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Properties {
+    /// Replicas of each key.
+    pub n: u8,
+    /// Answers that a read waits for.
+    pub r: u8,
+    /// Acknowledgements that a write waits for.
+    pub w: u8,
+    pub ack: Ack,
+    pub policy: Policy,
+    /// Whether a put stores what the policy makes of its value and the siblings it did not cover.
+    pub merge_on_put: bool,
+    pub validator: Option<Binding>,
+    /// Bytes of a value.
+    pub value_bytes_max: usize,
+}
+
+impl Default for Properties {
+    /// The paper's common (3, 2, 2), durable, with all siblings shown (6).
+    fn default() -> Self {
+        Self {
+            n: 3,
+            r: 2,
+            w: 2,
+            ack: Ack::Durable,
+            policy: Policy::Siblings,
+            merge_on_put: false,
+            validator: None,
+            value_bytes_max: VALUE_BYTES_MAX,
+        }
+    }
+}
+
+/// Why properties were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PropertiesError {
+    #[error("n is {0}; give 1 to {N_MAX} replicas")]
+    Replicas(u8),
+    #[error("{name} is {found}, but the bucket has n = {n} replicas; give 1 to {n}")]
+    Quorum { name: &'static str, found: u8, n: u8 },
+    #[error("the value limit is {found} bytes; give 1 to {VALUE_BYTES_MAX}")]
+    ValueLimit { found: usize },
+    #[error("the {role} is granted {found} units of fuel; give 1 to {FUEL_MAX}")]
+    Fuel { role: &'static str, found: u64 },
+    #[error("the params of the {role} have {found} bytes, the limit is {PARAMS_BYTES_MAX}")]
+    Params { role: &'static str, found: usize },
+    #[error("merge-on-put needs a policy that merges; bind a resolver or choose last-write-wins")]
+    NothingToMerge,
+}
+
+impl Properties {
+    /// Checks what an operator asks for.
+    pub fn check(&self) -> Result<(), PropertiesError> {
+        if self.n == 0 || self.n > N_MAX {
+            return Err(PropertiesError::Replicas(self.n));
+        }
+        self.check_quorum("r", self.r)?;
+        self.check_quorum("w", self.w)?;
+        if self.value_bytes_max == 0 || self.value_bytes_max > VALUE_BYTES_MAX {
+            let found = self.value_bytes_max;
+            return Err(PropertiesError::ValueLimit { found });
+        }
+        if self.merge_on_put && self.policy == Policy::Siblings {
+            return Err(PropertiesError::NothingToMerge);
+        }
+        if let Policy::Resolver(binding) = &self.policy {
+            check_binding("resolver", binding)?;
+        }
+        match &self.validator {
+            Some(binding) => check_binding("validator", binding),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a quorum that a request asks for instead of the bucket's.
+    pub fn check_quorum(&self, name: &'static str, found: u8) -> Result<(), PropertiesError> {
+        if found == 0 || found > self.n {
+            let n = self.n;
+            return Err(PropertiesError::Quorum { name, found, n });
+        }
+        Ok(())
+    }
+
+    /// The plugins that a node must have to serve this bucket.
+    pub fn plugins(&self) -> impl Iterator<Item = Digest> {
+        let resolver = match &self.policy {
+            Policy::Resolver(binding) => Some(binding.digest),
+            Policy::Siblings | Policy::LastWriteWins => None,
+        };
+        let validator = self.validator.as_ref().map(|binding| binding.digest);
+        resolver.into_iter().chain(validator)
+    }
+
+    pub fn encode(&self, writer: &mut Writer) {
+        writer.byte(self.n);
+        writer.byte(self.r);
+        writer.byte(self.w);
+        writer.byte(u8::from(self.ack == Ack::Durable));
+        writer.byte(u8::from(self.merge_on_put));
+        writer.number(self.value_bytes_max as u64);
+        match &self.policy {
+            Policy::Siblings => writer.byte(0),
+            Policy::LastWriteWins => writer.byte(1),
+            Policy::Resolver(binding) => {
+                writer.byte(2);
+                encode_binding(binding, writer);
+            }
+        }
+        writer.byte(u8::from(self.validator.is_some()));
+        if let Some(binding) = &self.validator {
+            encode_binding(binding, writer);
+        }
+    }
+
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
+        let ack = match decode_flag(reader)? {
+            true => Ack::Durable,
+            false => Ack::Buffered,
+        };
+        let properties = Self {
+            n,
+            r,
+            w,
+            ack,
+            merge_on_put: decode_flag(reader)?,
+            value_bytes_max: reader.number_max("a value limit", VALUE_BYTES_MAX)?,
+            policy: match reader.byte()? {
+                0 => Policy::Siblings,
+                1 => Policy::LastWriteWins,
+                2 => Policy::Resolver(decode_binding(reader)?),
+                _ => return Err(DecodeError::Malformed("a bucket's policy")),
+            },
+            validator: match decode_flag(reader)? {
+                true => Some(decode_binding(reader)?),
+                false => None,
+            },
+        };
+        match properties.check() {
+            Ok(()) => Ok(properties),
+            Err(_) => Err(DecodeError::Malformed("a bucket's properties")),
+        }
+    }
+}
+
+fn check_binding(role: &'static str, binding: &Binding) -> Result<(), PropertiesError> {
+    if binding.fuel == 0 || binding.fuel > FUEL_MAX {
+        let found = binding.fuel;
+        return Err(PropertiesError::Fuel { role, found });
+    }
+    if binding.params.len() > PARAMS_BYTES_MAX {
+        let found = binding.params.len();
+        return Err(PropertiesError::Params { role, found });
+    }
+    Ok(())
+}
+
+fn encode_binding(binding: &Binding, writer: &mut Writer) {
+    writer.raw(&binding.digest.0);
+    writer.bytes(&binding.params);
+    writer.number(binding.fuel);
+}
+
+fn decode_binding(reader: &mut Reader) -> Result<Binding, DecodeError> {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(&reader.raw(32)?);
+    Ok(Binding {
+        digest: Digest(digest),
+        params: reader.bytes("params", PARAMS_BYTES_MAX)?,
+        fuel: reader.number()?,
+    })
+}
+
+fn decode_flag(reader: &mut Reader) -> Result<bool, DecodeError> {
+    match reader.byte()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(DecodeError::Malformed("a flag")),
+    }
+}
+
+/// The buckets that a node knows: an immutable snapshot, handed to its shards.
+pub type BucketTable = BTreeMap<BucketName, Properties>;

@@ -1,0 +1,74 @@
+//! What a guest can answer, and the ways in which it can fail to.
+//!
+//! Invariant: an outcome that depends on a clock or on this node's load says so (`is_deterministic`), and
+//! is never stored or compared (law 7).
+
+use super::super::names::Digest;
+use crate::limits::GUEST_TEXT_BYTES_MAX;
+use bytes::Bytes;
+
+/// A resolver's word, not yet believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    Merged(Bytes),
+    Deleted,
+    /// Place in the list of siblings that it was given.
+    Pick(u32),
+    KeepSiblings(String),
+}
+
+/// A validator's word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    Accepted,
+    Refused { code: String, message: String },
+}
+
+/// What came back for a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Resolved { resolution: Resolution, fuel: u64 },
+    Judged { judgement: Judgement, fuel: u64 },
+    Failed(GuestFailure),
+}
+
+/// Why a guest gave no usable answer. The siblings stay; the message goes to whoever asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuestFailure {
+    #[error("R001 the plugin {digest} trapped: {message}; its author can replay this call with the siblings")]
+    Trap { digest: Digest, message: String },
+    #[error("R002 the plugin {digest} used all of its {fuel} units of fuel; raise the bucket's fuel or make the plugin cheaper")]
+    OutOfFuel { digest: Digest, fuel: u64 },
+    #[error("R003 the plugin {digest} did not answer within {limit_ms} ms on this node; the node may be overloaded, a retry is safe")]
+    OutOfTime { digest: Digest, limit_ms: u64 },
+    #[error("R004 the plugin {digest} gave an answer that cannot be used: {message}; its author has to mend it")]
+    BadAnswer { digest: Digest, message: String },
+    #[error("R005 this node does not have the plugin {digest} yet; it is being fetched, a retry is safe")]
+    Missing { digest: Digest },
+    #[error("R006 all plugin workers of this node are busy; a retry is safe")]
+    Busy,
+    #[error("R007 the plugin {digest} does not export the {role} interface; bind one that does")]
+    WrongRole { digest: Digest, role: &'static str },
+    #[error("R008 the plugin {digest} cannot be run on this node: {message}; its operator should look at the log")]
+    Host { digest: Digest, message: String },
+}
+
+impl GuestFailure {
+    /// Whether every node gets this failure from the same question.
+    pub fn is_deterministic(&self) -> bool {
+        match self {
+            Self::Trap { .. } | Self::OutOfFuel { .. } => true,
+            Self::BadAnswer { .. } | Self::WrongRole { .. } => true,
+            Self::OutOfTime { .. } | Self::Missing { .. } | Self::Busy | Self::Host { .. } => false,
+        }
+    }
+}
+
+/// A guest's own words, cut to what is shown to people.
+pub fn shown(text: &str) -> String {
+    let mut end = text.len().min(GUEST_TEXT_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}

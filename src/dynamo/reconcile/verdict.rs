@@ -1,0 +1,104 @@
+//! What is believed of a resolver's answer, and the built-in policy.
+//!
+//! Dynamo 4.4 and 6 (semantic reconciliation, timestamp-based reconciliation). Pure: runs no guest.
+//!
+//! Invariant: a verdict other than `Siblings` comes from a usable answer or from the explicitly chosen
+//! last-write-wins policy.
+
+use super::super::bucket::Binding;
+use super::super::causality::version::{Content, Version};
+use super::answer::{Answer, GuestFailure, Resolution, shown};
+use crate::limits::RESOLVED_SLACK_BYTES;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+
+/// What a reader is shown, or a merge on put stores, for a list of siblings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// One version stands for all.
+    One { version: Version, fuel: u64 },
+    /// The siblings stay, for this reason.
+    Siblings { reason: String },
+}
+
+/// The latest write time wins; equal times go to the greatest in canonical order.
+pub fn last_write_wins(siblings: &[Version]) -> Option<Version> {
+    siblings
+        .iter()
+        .max_by(|a, b| (a.written_at_ms, a).cmp(&(b.written_at_ms, b)))
+        .cloned()
+}
+
+/// Turns a resolver's answer over `siblings` into a verdict.
+///
+/// `value_bytes_max` is the bucket's limit of a value.
+pub fn believe(
+    answer: Answer,
+    binding: &Binding,
+    siblings: &[Version],
+    value_bytes_max: usize,
+) -> Verdict {
+    let bad = |message: String| Verdict::Siblings {
+        reason: GuestFailure::BadAnswer {
+            digest: binding.digest,
+            message,
+        }
+        .to_string(),
+    };
+    let (resolution, fuel) = match answer {
+        Answer::Resolved { resolution, fuel } => (resolution, fuel),
+        Answer::Judged { .. } => return bad("it judged instead of resolving".to_owned()),
+        Answer::Failed(failure) => {
+            let reason = failure.to_string();
+            return Verdict::Siblings { reason };
+        }
+    };
+    let version = match resolution {
+        Resolution::Merged(bytes) => {
+            let limit = output_bytes_max(siblings, value_bytes_max);
+            if bytes.len() > limit {
+                return bad(format!("{} bytes, the limit here is {limit}", bytes.len()));
+            }
+            merged(Content::Value(bytes), binding, siblings)
+        }
+        Resolution::Deleted => merged(Content::Tombstone, binding, siblings),
+        Resolution::Pick(place) => match siblings.get(place as usize) {
+            Some(picked) => merged(picked.content.clone(), binding, std::slice::from_ref(picked)),
+            None => return bad(format!("it picked {place} of {} siblings", siblings.len())),
+        },
+        Resolution::KeepSiblings(reason) => {
+            let reason = shown(&reason);
+            return Verdict::Siblings { reason };
+        }
+    };
+    Verdict::One { version, fuel }
+}
+
+/// What a resolver may answer with: the bucket's limit, and not much more than it was given.
+pub fn output_bytes_max(siblings: &[Version], value_bytes_max: usize) -> usize {
+    let given: usize = siblings.iter().filter_map(Version::bytes).map(Bytes::len).sum();
+    value_bytes_max.min(4 * given + RESOLVED_SLACK_BYTES)
+}
+
+/// A resolver gives bytes only. The content type and the metadata on which all siblings agree stay;
+/// the write time is that of the latest sibling, so the result is the same on every node.
+fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version {
+    let first = &siblings[0];
+    let agreed = |name: &String, value: &String| {
+        siblings.iter().all(|sibling| sibling.metadata.get(name) == Some(value))
+    };
+    let metadata: BTreeMap<String, String> = first
+        .metadata
+        .iter()
+        .filter(|(name, value)| agreed(name, value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    let same_type = siblings.iter().all(|s| s.content_type == first.content_type);
+    Version {
+        content,
+        content_type: if same_type { first.content_type.clone() } else { String::new() },
+        metadata,
+        written_at_ms: siblings.iter().map(|s| s.written_at_ms).max().unwrap_or(0),
+        merged_by: Some(binding.digest),
+    }
+}

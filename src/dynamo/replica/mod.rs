@@ -1,0 +1,7 @@
+//! What one copy of a key does with a request, and what it asks of the disk (Dynamo 4.5, 4.9).
+//!
+//! The local copy and a remote one are asked alike. Knows nothing of quorums.
+//!
+//! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
+
+pub mod storage;

@@ -1,0 +1,96 @@
+//! Every bound of the system, with its unit in the name and the reason for the number.
+//!
+//! Law 11: whatever comes from outside is bounded before it is believed. What an operator may choose
+//! is in the configuration; what is here is chosen by us and the same on every node of a release.
+//!
+//! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
+
+/// A key is an index entry on every replica; Dynamo's keys are short (4.1).
+pub const KEY_BYTES_MAX: usize = 4 * 1024;
+/// Bucket names stand in metric labels and storage keys.
+pub const BUCKET_BYTES_MAX: usize = 64;
+/// Node names stand in contexts, rings and log lines.
+pub const NODE_NAME_BYTES_MAX: usize = 64;
+/// The paper's objects are "usually less than 1 MB" (3, 4.1).
+pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Long enough for any media type with parameters.
+pub const CONTENT_TYPE_BYTES_MAX: usize = 128;
+/// User metadata: entries of one version.
+pub const METADATA_ENTRIES_MAX: usize = 32;
+/// User metadata: names and values of one version together.
+pub const METADATA_BYTES_MAX: usize = 4 * 1024;
+/// A context travels through clients, cookies and logs.
+pub const CONTEXT_BYTES_MAX: usize = 16 * 1024;
+/// Actors in one object. Each process that ever coordinated a write of the key adds one.
+pub const ACTORS_MAX: usize = 16 * 1024;
+/// Versions in one object; a bound of the decoder, reached only by blind writers without a resolver.
+pub const SIBLINGS_MAX: usize = 64 * 1024;
+/// From here on a put that shrinks nothing is refused, for its bytes, never for its siblings.
+pub const OBJECT_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// Siblings from which a node warns and counts.
+pub const SIBLINGS_WARN: usize = 16;
+
+/// Replicas of a key. More copies than this are a backup, not a quorum.
+pub const N_MAX: u8 = 9;
+/// Equal partitions of the ring (6.2, strategy 3); ample for the "couple of hundreds" of nodes of 6.6.
+pub const PARTITIONS_MAX: u16 = 4096;
+/// Default number of partitions.
+pub const PARTITIONS_DEFAULT: u16 = 256;
+/// Members of one ring.
+pub const MEMBERS_MAX: usize = 1000;
+/// Relative capacity of a node.
+pub const WEIGHT_MAX: u16 = 1000;
+/// Buckets of a cluster: each is a row of the metadata that every node holds.
+pub const BUCKETS_MAX: usize = 4096;
+/// Plugins of a cluster: each holds compiled code on every node.
+pub const PLUGINS_MAX: usize = 256;
+/// Params of a bound plugin.
+pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
+
+/// One message between peers: a full object, its replaced versions, and room for names.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// Messages waiting for one peer; beyond it the peer counts as unreachable.
+pub const PEER_QUEUE_MAX: usize = 8 * 1024;
+/// Bytes waiting for one peer.
+pub const PEER_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Requests that one shard coordinates at a time; beyond it clients get `RESOURCE_EXHAUSTED`.
+pub const CONVERSATIONS_MAX: usize = 16 * 1024;
+
+/// A request without a deadline of its own.
+pub const DEADLINE_DEFAULT_MS: u64 = 5_000;
+/// The longest deadline that a client may ask for.
+pub const DEADLINE_MAX_MS: u64 = 10_000;
+/// How long a read waits for stragglers after its answer, to repair them (5).
+pub const READ_REPAIR_WINDOW_MS: u64 = 1_000;
+
+/// What a merge on put replaced: merges kept per key.
+pub const RETAINED_MERGES_MAX: usize = 4;
+/// What a merge on put replaced: age at which it may be dropped.
+pub const RETAINED_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+
+/// A plugin's binary, unless the operator raises it for JavaScript or Python.
+pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
+/// The most that an operator may raise it to.
+pub const PLUGIN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Fuel of one guest call, refilled after instantiation; the same number on every node (law 7).
+pub const FUEL_DEFAULT: u64 = 50_000_000;
+/// The most fuel that a bucket may grant.
+pub const FUEL_MAX: u64 = 10_000_000_000;
+/// Wall-clock backstop of one guest call; it yields an error, never a result (law 7).
+pub const GUEST_WALL_MS: u64 = 250;
+/// Linear memory of a guest.
+pub const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// A resolver may answer with this much more than four times what it was given.
+pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
+/// A guest's own words (reasons, refusals, panics) that are shown to people.
+pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
+const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
+const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
+const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(PLUGIN_BYTES_DEFAULT <= PLUGIN_BYTES_MAX);
+const _: () = assert!(FUEL_DEFAULT <= FUEL_MAX);
+const _: () = assert!(PARTITIONS_DEFAULT <= PARTITIONS_MAX);
+const _: () = assert!(SIBLINGS_WARN < SIBLINGS_MAX);
