@@ -8,6 +8,10 @@
 pub mod bucket;
 pub mod causality;
 pub mod codec;
+pub mod coordinator;
+pub mod machine;
+pub mod membership;
 pub mod names;
 pub mod reconcile;
 pub mod replica;
+pub mod ring;
