@@ -11,6 +11,7 @@ pub mod codec;
 pub mod coordinator;
 pub mod machine;
 pub mod membership;
+pub mod metadata;
 pub mod names;
 pub mod reconcile;
 pub mod replica;
