@@ -6,3 +6,4 @@
 
 pub mod dynamo;
 pub mod limits;
+pub mod wasm;
