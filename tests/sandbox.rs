@@ -4,7 +4,13 @@
 //!
 //! Invariant: no upload and no guest takes the process down or holds it up.
 
+#[path = "sandbox/admissions.rs"]
+mod admissions;
 #[path = "sandbox/calls.rs"]
 mod calls;
+#[path = "sandbox/compiling.rs"]
+mod compiling;
 #[path = "sandbox/plugins.rs"]
 mod plugins;
+#[path = "sandbox/refusals.rs"]
+mod refusals;

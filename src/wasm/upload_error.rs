@@ -38,7 +38,7 @@ pub enum UploadError {
     )]
     NotWasm,
     #[error(
-        "P008 the WebAssembly is damaged or incomplete: {message}; check that the whole file was sent, then rebuild it"
+        "P008 the WebAssembly is not valid: {message}; check that the whole file was sent, and build it again with current tools"
     )]
     Malformed { message: String },
     #[error(

@@ -29,6 +29,11 @@ pub struct Text {
 }
 
 impl Text {
+    /// A plugin that only says what it is.
+    pub fn bare() -> Self {
+        Self { places: Vec::new() }
+    }
+
     /// A resolver with these instructions as its body.
     pub fn resolver(body: &str) -> Self {
         let resolver = format!(
@@ -37,16 +42,17 @@ impl Text {
                  (param $extras i32) (param $extras-count i32) (param $params i32) (param $params-length i32)
                  (result i32) {body})"#
         );
-        Self { places: Vec::new() }.with("resolver", &resolver)
+        Self::bare().with("resolver", &resolver)
     }
 
     /// A validator with these instructions as its body; its answer is a result.
     pub fn validator(body: &str) -> Self {
         let validator = format!(
             r#"(func (export "cm32p2|rejoin:plugin/validator@1|validate")
-                 (param $all i32) (result i32) {body})"#
+                 (param i32 i32) (param i32 i32 i32 i32 i32 i32 i64 i32 i32) (param i32 i32 i32 i32)
+                 (result i32) {body})"#
         );
-        Self { places: Vec::new() }.with("validator", &validator)
+        Self::bare().with("validator", &validator)
     }
 
     pub fn with(mut self, place: &'static str, text: &str) -> Self {
@@ -98,11 +104,22 @@ impl Text {
         )
     }
 
-    /// As a component for another contract, which is ours after a replacement.
-    pub fn component_for(&self, from: &str, to: &str) -> Vec<u8> {
-        let module =
-            wat::parse_str(self.wat().replace(from, to)).expect("the test's WAT is well formed");
-        wrap(module, "resolver-plugin", &CONTRACT.replace(from, to))
+    /// As a component of a contract of another version, `plugin@X.Y.Z`, or of another world.
+    pub fn component_for(&self, package: &str, world: &str) -> Vec<u8> {
+        let only_about = "world about-plugin {\n    import log;\n    export about;\n}\n";
+        let contract = format!("{CONTRACT}\n{only_about}").replace("plugin@1.0.0", package);
+        let text = match world {
+            "about-plugin" => Self::bare().wat(),
+            _ => self.wat(),
+        };
+        let module = wat::parse_str(text).expect("the test's WAT is well formed");
+        wrap(module, world, &contract)
+    }
+
+    /// As a component of a contract that was changed in one place.
+    pub fn component_of_changed(&self, from: &str, to: &str) -> Vec<u8> {
+        assert!(CONTRACT.contains(from), "{from}");
+        wrap(self.core(), "resolver-plugin", &CONTRACT.replace(from, to))
     }
 }
 
@@ -131,8 +148,12 @@ pub struct Shelf {
 
 impl Shelf {
     pub fn open() -> Self {
+        Self::with(settings())
+    }
+
+    pub fn with(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let library = open(folder.path(), settings());
+        let library = open(folder.path(), settings);
         Self { folder, library }
     }
 
