@@ -9,7 +9,7 @@
 use super::artefact;
 use super::compiler::{CompileBudget, Compiler};
 use super::engine::{EngineError, GuestEngine};
-use super::guest::{self, ParamsError, Report};
+use super::guest::{Caller, ParamsError, Report};
 use super::inspection::{StructureLimits, inspect};
 use super::plugin::Plugin;
 use super::shelf::Shelf;
@@ -154,10 +154,7 @@ impl Library {
     /// Answers a question on this thread; at most the wall limit, and the wait for a slot, from now.
     pub fn answer(&self, question: &Question) -> Report {
         match self.ready(question.binding.digest) {
-            Ok(loaded) => {
-                let wall_ms = self.settings.guest_wall_ms;
-                guest::answer(&self.engine, &loaded.plugin, question, wall_ms)
-            }
+            Ok(loaded) => self.caller(&loaded.plugin).answer(question),
             Err(failure) => Report::failed(failure),
         }
     }
@@ -165,8 +162,15 @@ impl Library {
     /// Asks a plugin whether it accepts params, on this thread.
     pub fn check_params(&self, digest: Digest, params: &[u8]) -> Result<(), ParamsError> {
         let loaded = self.ready(digest)?;
-        let wall_ms = self.settings.guest_wall_ms;
-        guest::check_params(&self.engine, &loaded.plugin, params, wall_ms)
+        self.caller(&loaded.plugin).check_params(params)
+    }
+
+    fn caller<'a>(&'a self, plugin: &'a Plugin) -> Caller<'a> {
+        Caller {
+            engine: &self.engine,
+            plugin,
+            wall_ms: self.settings.guest_wall_ms,
+        }
     }
 
     pub fn contains(&self, digest: Digest) -> bool {

@@ -6,7 +6,7 @@
 
 use super::engine::GuestEngine;
 use super::guest::{
-    self, Description, DescriptionTaken, Host, RefusalTaken, ResolutionTaken, ResolveGiven,
+    self, Caller, Description, DescriptionTaken, Host, RefusalTaken, ResolutionTaken, ResolveGiven,
     ValidateGiven,
 };
 use super::upload_error::UploadError;
@@ -86,11 +86,17 @@ impl Plugin {
         engine: &GuestEngine,
         wall_ms: u64,
     ) -> Result<Description, UploadError> {
+        let plugin = self;
         let roles = self.roles();
         if !roles.resolver && !roles.validator {
             return Err(UploadError::NoRole);
         }
-        let description = guest::describe(engine, self, wall_ms)?;
+        let caller = Caller {
+            engine,
+            plugin,
+            wall_ms,
+        };
+        let description = caller.describe()?;
         check_name(&description.name)?;
         check_version(&description.version)?;
         Ok(description)

@@ -34,7 +34,25 @@ impl Shelf {
             remove_leftovers(folder)?;
         }
         sync_folder(folder)?;
-        Ok(Self { wasm, native })
+        let shelf = Self { wasm, native };
+        shelf.remove_orphans()?;
+        Ok(shelf)
+    }
+
+    /// Native code whose upload is not there: an admission ended between the two, or a removal did.
+    fn remove_orphans(&self) -> io::Result<()> {
+        let kept = self.list()?;
+        for entry in fs::read_dir(&self.native)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let digest = name
+                .to_str()
+                .and_then(|name| Digest::parse(name.split('.').next()?));
+            if digest.is_some_and(|digest| kept.binary_search(&digest).is_err()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Digests of the plugins on disk, in order.

@@ -172,12 +172,18 @@ async fn a_removed_plugin_is_gone() {
 }
 
 #[tokio::test]
-async fn half_written_files_are_swept_at_open() {
+async fn half_written_files_and_orphans_are_swept_at_open() {
     let shelf = Shelf::open();
     let leftover = shelf.native().join("half.tmp");
     fs::write(&leftover, b"half").unwrap();
     let shelf = shelf.reopen();
     assert!(!leftover.exists());
+    let orphan = shelf
+        .native()
+        .join(format!("{}.0.native", digest_of(b"gone")));
+    fs::write(&orphan, b"code").unwrap();
+    let shelf = shelf.reopen();
+    assert!(!orphan.exists());
     assert_eq!(shelf.library.list(), Ok(vec![]));
 }
 

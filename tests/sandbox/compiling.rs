@@ -54,8 +54,10 @@ async fn a_plain_plugin_compiles_within_a_tenth_of_the_memory() {
 
 #[tokio::test]
 async fn a_bomb_meets_the_limit_of_cpu_time() {
-    let mut budget = CompileBudget::default();
-    budget.cpu_s = 1;
+    let budget = CompileBudget {
+        cpu_s: 1,
+        ..CompileBudget::default()
+    };
     let error = compile(&bomb(12), budget).await.unwrap_err();
     assert_eq!(error.code(), "P040");
     assert_eq!(budget_of(error), "1 s of CPU time");
@@ -63,16 +65,20 @@ async fn a_bomb_meets_the_limit_of_cpu_time() {
 
 #[tokio::test]
 async fn a_bomb_meets_the_limit_of_memory() {
-    let mut budget = CompileBudget::default();
-    budget.memory_bytes = 120 << 20;
+    let budget = CompileBudget {
+        memory_bytes: 120 << 20,
+        ..CompileBudget::default()
+    };
     let error = compile(&bomb(12), budget).await.unwrap_err();
     assert_eq!(budget_of(error), "120 MiB of memory");
 }
 
 #[tokio::test]
 async fn a_bomb_meets_the_limit_of_wall_clock_and_is_gone() {
-    let mut budget = CompileBudget::default();
-    budget.wall_ms = 100;
+    let budget = CompileBudget {
+        wall_ms: 100,
+        ..CompileBudget::default()
+    };
     let started = Instant::now();
     let error = compile(&bomb(12), budget).await.unwrap_err();
     assert_eq!(budget_of(error), "100 ms of time");

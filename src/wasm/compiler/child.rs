@@ -6,6 +6,7 @@
 //! Invariant: ends by itself, since CPU time and memory are bounded and stdin ends with the parent.
 
 use super::super::engine::tunables;
+use super::confinement::confine;
 use crate::limits::PLUGIN_BYTES_MAX;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use std::io::{Read, Write};
@@ -63,7 +64,10 @@ fn bound(limits: Limits) -> Result<(), String> {
     };
     set(Resource::Core, 0, 0)?;
     set(Resource::Cpu, limits.cpu_s, limits.cpu_s + 1)?;
-    set(Resource::As, limits.memory_bytes, limits.memory_bytes)
+    set(Resource::As, limits.memory_bytes, limits.memory_bytes)?;
+    // Where the kernel has no such filter, the limits above still hold, and plugins are still served.
+    let _ = confine();
+    Ok(())
 }
 
 fn read() -> Result<Vec<u8>, String> {

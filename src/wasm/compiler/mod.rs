@@ -6,6 +6,7 @@
 //! Invariant: what a compilation costs the node is bounded, whatever the component is.
 
 pub mod child;
+mod confinement;
 
 use super::upload_error::UploadError;
 use crate::limits::{ARTEFACT_BYTES_MAX, COMPILE_CPU_S, COMPILE_MEMORY_BYTES, COMPILE_WALL_MS};

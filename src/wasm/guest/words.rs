@@ -90,20 +90,15 @@ pub(in crate::wasm) struct RefusalTaken {
     message: String,
 }
 
-impl From<Result<(), RefusalTaken>> for Answered {
-    fn from(taken: Result<(), RefusalTaken>) -> Self {
-        Self(match taken {
-            Ok(()) => Judgement::Accepted,
-            Err(refusal) => Judgement::Refused {
-                code: shown(&refusal.code),
-                message: shown(&refusal.message),
-            },
-        })
+pub(super) fn judgement(taken: Result<(), RefusalTaken>) -> Judgement {
+    match taken {
+        Ok(()) => Judgement::Accepted,
+        Err(refusal) => Judgement::Refused {
+            code: shown(&refusal.code),
+            message: shown(&refusal.message),
+        },
     }
 }
-
-/// A judgement on its way from a guest's result to the core's type.
-pub(super) struct Answered(pub(super) Judgement);
 
 flags! {
     LawsTaken {
