@@ -82,6 +82,38 @@ pub const FUEL_MAX: u64 = 10_000_000_000;
 pub const GUEST_WALL_MS: u64 = 250;
 /// Linear memory of a guest.
 pub const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Tables of a guest, all together; a table of functions is 16 bytes per entry.
+pub const GUEST_TABLE_ELEMENTS_MAX: usize = 10_000;
+/// Core modules instantiated for one call; tools emit three, Python's about twenty.
+pub const GUEST_INSTANCES_MAX: usize = 64;
+/// Linear memories of one call; they share `GUEST_MEMORY_BYTES_MAX`.
+pub const GUEST_MEMORIES_MAX: usize = 4;
+/// Tables of one call; they share `GUEST_TABLE_ELEMENTS_MAX`.
+pub const GUEST_TABLES_MAX: usize = 32;
+/// Native stack of a guest; far below the 2 MiB of the thread that it runs on.
+pub const GUEST_STACK_BYTES_MAX: usize = 512 * 1024;
+/// Fuel for bringing an instance up, before the call's own; the same on every node (law 7).
+pub const GUEST_INIT_FUEL: u64 = 50_000_000;
+/// Lines that one call may log; the rest is dropped and counted.
+pub const GUEST_LOG_LINES_MAX: usize = 16;
+/// Bytes of one logged line; the rest is cut off.
+pub const GUEST_LOG_LINE_BYTES_MAX: usize = 256;
+/// Fuel that a logged line costs, besides one unit per byte.
+pub const GUEST_LOG_FUEL: u64 = 1_000;
+/// What `describe` may answer with: a name, and a few samples.
+pub const DESCRIPTION_BYTES_MAX: usize = 256 * 1024;
+/// Samples that are looked at; each costs the law check several calls.
+pub const DESCRIPTION_SAMPLES_MAX: usize = 32;
+/// A plugin's name and version stand in listings and log lines.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 64;
+/// Native code of one plugin; about five times its Wasm.
+pub const ARTEFACT_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// CPU time of one compilation; an 83 KiB module was measured to want 27 s.
+pub const COMPILE_CPU_S: u64 = 10;
+/// Address space of one compilation; the same module wanted 1.3 GiB.
+pub const COMPILE_MEMORY_BYTES: u64 = 1024 * 1024 * 1024;
+/// Wall clock of one compilation; twice its CPU time, for a busy node.
+pub const COMPILE_WALL_MS: u64 = 20_000;
 /// A resolver may answer with this much more than four times what it was given.
 pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
 /// A guest's own words (reasons, refusals, panics) that are shown to people.
@@ -94,6 +126,9 @@ const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
 const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
 const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);
 const _: () = assert!(PLUGIN_BYTES_DEFAULT <= PLUGIN_BYTES_MAX);
+const _: () = assert!(PLUGIN_BYTES_MAX < ARTEFACT_BYTES_MAX);
 const _: () = assert!(FUEL_DEFAULT <= FUEL_MAX);
+const _: () = assert!(GUEST_INIT_FUEL <= FUEL_MAX);
+const _: () = assert!(COMPILE_CPU_S * 1_000 < COMPILE_WALL_MS);
 const _: () = assert!(PARTITIONS_DEFAULT <= PARTITIONS_MAX);
 const _: () = assert!(SIBLINGS_WARN < SIBLINGS_MAX);

@@ -1,0 +1,214 @@
+//! From upload to library: what is kept, what is left behind, what survives a restart and bit rot.
+
+use super::plugins::{CONCATENATE, PICK_FIRST, Shelf, Text, open, question, settings};
+use rejoin::dynamo::names::Digest;
+use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
+use rejoin::wasm::library::digest_of;
+use rejoin::wasm::upload_error::UploadError;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+fn good() -> Text {
+    Text::resolver(CONCATENATE)
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.is_file()).collect()
+}
+
+impl Shelf {
+    fn native(&self) -> PathBuf {
+        self.folder.path().join("plugins/native")
+    }
+
+    fn resolves(&self, digest: Digest) -> bool {
+        let report = self.library.answer(&question(digest, &["apple", "pear"]));
+        let expected = Resolution::Merged("applepear".into());
+        matches!(report.answer, Answer::Resolved { resolution, .. } if resolution == expected)
+    }
+
+    async fn refusal(&self, bytes: Vec<u8>) -> UploadError {
+        let refused = self.library.admit(bytes.into()).await;
+        refused.map(|admitted| panic!("{admitted:?}")).unwrap_err()
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_is_kept_under_the_digest_of_what_was_uploaded() {
+    let shelf = Shelf::open();
+    let (core, component) = (good().core(), good().with("sampled", "").component());
+    for bytes in [core, component] {
+        let admitted = shelf.library.admit(bytes.clone().into()).await.unwrap();
+        assert_eq!(admitted.digest, digest_of(&bytes));
+        assert_eq!(admitted.size_bytes, bytes.len());
+        assert_eq!(shelf.library.bytes(admitted.digest).unwrap(), bytes);
+        assert!(shelf.resolves(admitted.digest));
+        assert!(admitted.roles.resolver && !admitted.roles.validator);
+        let again = shelf.library.admit(bytes.into()).await.unwrap();
+        assert_eq!(again, admitted);
+    }
+    assert_eq!(shelf.library.list().unwrap().len(), 2);
+    let mode = fs::metadata(shelf.native()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn a_plugin_says_who_it_is_and_what_is_typical() {
+    let shelf = Shelf::open();
+    let bytes = good().with("sampled", "").component();
+    let description = shelf.library.admit(bytes.into()).await.unwrap().description;
+    assert_eq!(
+        (description.name.as_str(), description.version.as_str()),
+        ("tester", "1.2.3")
+    );
+    assert!(
+        description.laws.commutative && description.laws.associative && description.laws.idempotent
+    );
+    let sample = &description.samples[0];
+    assert_eq!((&sample.key[..], sample.siblings.len()), (&b"h"[..], 1));
+    assert_eq!(sample.siblings[0].bytes().unwrap()[..], b"m"[..]);
+    assert_eq!(sample.siblings[0].written_at_ms, 42);
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_nothing_behind() {
+    let shelf = Shelf::open();
+    let loops = good().with("more", "(func $never (loop $l (br $l))) (start $never)");
+    let traps = good().with("describe", "unreachable");
+    let cases = [
+        (b"text".to_vec(), "P003"),
+        (loops.component(), "P050"),
+        (traps.component(), "P050"),
+        (good().with("name", "Not A Name").component(), "P051"),
+        (good().with("name", "").component(), "P051"),
+        (
+            good().component_of_changed(
+                "        deleted,\n",
+                "        deleted,\n        undecided,\n",
+            ),
+            "P025",
+        ),
+        (
+            good().component_of_changed("        warn,\n", "        warn,\n        fatal,\n"),
+            "P025",
+        ),
+    ];
+    for (bytes, code) in cases {
+        let error = shelf.refusal(bytes).await;
+        assert_eq!(error.code(), code, "{error}");
+    }
+    assert_eq!(
+        files(&shelf.folder.path().join("plugins")),
+        Vec::<PathBuf>::new()
+    );
+    assert_eq!(files(&shelf.native()), Vec::<PathBuf>::new());
+    assert_eq!(shelf.library.list(), Ok(vec![]));
+}
+
+#[tokio::test]
+async fn a_restart_needs_no_compiler_as_long_as_the_native_code_is_sound() {
+    let shelf = Shelf::open();
+    let digest = shelf.admit(good().component()).await;
+    let Shelf { folder, library } = shelf;
+    drop(library);
+    let mut without_compiler = settings();
+    without_compiler.compiler = "/no/such/program".into();
+    let library = open(folder.path(), without_compiler);
+    let shelf = Shelf { folder, library };
+    assert!(shelf.resolves(digest));
+    assert_eq!(
+        shelf.library.admitted(digest).unwrap().description.name,
+        "tester"
+    );
+}
+
+#[tokio::test]
+async fn native_code_that_was_touched_is_compiled_again() {
+    let mut shelf = Shelf::open();
+    let digest = shelf.admit(good().component()).await;
+    for damage in [
+        |bytes: &mut Vec<u8>| bytes.truncate(50),
+        |bytes: &mut Vec<u8>| bytes[5_000] ^= 1,
+    ] {
+        let path = files(&shelf.native()).pop().unwrap();
+        let mut bytes = fs::read(&path).unwrap();
+        damage(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+        shelf = shelf.reopen();
+        assert!(!shelf.resolves(digest), "damaged code was run");
+        shelf.library.prepare(digest).await.unwrap();
+        assert!(shelf.resolves(digest));
+        assert_eq!(files(&shelf.native()).len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_rotted_on_disk_is_forgotten_and_welcome_again() {
+    let shelf = Shelf::open();
+    let digest = shelf.admit(good().component()).await;
+    let path = shelf.folder.path().join(format!("plugins/{digest}.wasm"));
+    fs::write(&path, b"rot").unwrap();
+    assert_eq!(
+        shelf.library.bytes(digest),
+        Err(UploadError::Missing { digest })
+    );
+    assert!(!shelf.library.contains(digest));
+    assert_eq!(shelf.admit(good().component()).await, digest);
+    assert!(shelf.resolves(digest));
+}
+
+#[tokio::test]
+async fn a_removed_plugin_is_gone() {
+    let shelf = Shelf::open();
+    let digest = shelf.admit(good().component()).await;
+    shelf.library.remove(digest).unwrap();
+    assert!(!shelf.library.contains(digest) && !shelf.resolves(digest));
+    assert_eq!(files(&shelf.native()), Vec::<PathBuf>::new());
+    shelf.library.remove(digest).unwrap();
+}
+
+#[tokio::test]
+async fn half_written_files_and_orphans_are_swept_at_open() {
+    let shelf = Shelf::open();
+    let leftover = shelf.native().join("half.tmp");
+    fs::write(&leftover, b"half").unwrap();
+    let shelf = shelf.reopen();
+    assert!(!leftover.exists());
+    let orphan = shelf
+        .native()
+        .join(format!("{}.0.native", digest_of(b"gone")));
+    fs::write(&orphan, b"code").unwrap();
+    let shelf = shelf.reopen();
+    assert!(!orphan.exists());
+    assert_eq!(shelf.library.list(), Ok(vec![]));
+}
+
+/// The plugins that are committed with their sources must be welcome on a plain node.
+#[tokio::test]
+async fn committed_plugins_are_admitted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/bin");
+    let shelf = Shelf::open();
+    let Ok(entries) = fs::read_dir(folder) else {
+        return; // They come with their sources.
+    };
+    for path in entries.map(|entry| entry.unwrap().path()) {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wasm")
+        {
+            let admitted = shelf.library.admit(fs::read(&path).unwrap().into()).await;
+            assert!(
+                admitted.is_ok(),
+                "{}: {}",
+                path.display(),
+                admitted.unwrap_err()
+            );
+        }
+    }
+    let digest = shelf.admit(Text::resolver(PICK_FIRST).core()).await;
+    assert!(shelf.library.contains(digest));
+}
