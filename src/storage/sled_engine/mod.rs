@@ -13,7 +13,7 @@ mod database;
 mod fault;
 mod journal;
 mod open;
-pub mod probe;
+pub(in crate::storage) mod probe;
 mod run;
 mod stored;
 mod stripes;
