@@ -9,7 +9,7 @@
 //!
 //! Invariant: `verify` says `Ok` only after watching sled take the safe path in this very process.
 
-use crate::storage::sled_engine;
+use crate::storage::sled_engine::probe;
 use std::path::Path;
 
 /// Why nothing on this system can be promised to be durable.
@@ -57,9 +57,9 @@ pub fn verify(folder: &Path) -> Result<(), NotDurable> {
         .prefix("probe-")
         .tempdir_in(folder)
         .map_err(|error| NotDurable::Unknown(error.to_string()))?;
-    match sled_engine::probe::flush_to_null(folder.path()) {
-        Ok(sled_engine::probe::Answer::Synced) => Ok(()),
-        Ok(sled_engine::probe::Answer::RangeOnly) => Err(NotDurable::Unfiltered),
+    match probe::flush_to_nowhere(folder.path()) {
+        Ok(probe::Answer::Synced) => Ok(()),
+        Ok(probe::Answer::RangeOnly) => Err(NotDurable::Unfiltered),
         Err(why) => Err(NotDurable::Unknown(why)),
     }
 }

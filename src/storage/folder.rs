@@ -68,6 +68,7 @@ impl DataFolder {
         Ok(Self { path, _lock: lock })
     }
 
+    /// The folder, as an absolute path.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -29,18 +29,22 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// One more item whose checksum did not hold.
     pub fn corrupt_item(&self) {
         self.corrupt_items.fetch_add(1, Relaxed);
     }
 
+    /// One more sync that succeeded.
     pub fn synced(&self) {
         self.syncs.fetch_add(1, Relaxed);
     }
 
+    /// One more batch.
     pub fn applied(&self) {
         self.batches.fetch_add(1, Relaxed);
     }
 
+    /// Files that the engine put beside its log.
     pub fn stray_blobs(&self, files: u64) {
         self.stray_blobs.fetch_add(files, Relaxed);
     }

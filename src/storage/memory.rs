@@ -28,6 +28,7 @@ struct Map {
 }
 
 impl MemoryStorage {
+    /// An empty map with one handle.
     pub fn new() -> Self {
         Self::default()
     }

@@ -291,3 +291,100 @@ fn encode_runs(writer: &mut Writer, runs: &[Run]) {
 fn decode_runs(reader: &mut Reader) -> Result<Vec<Run>, DecodeError> {
     (0..reader.number()?).map(|_| Run::decode(reader)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Durability, History, Opened, Options, SledStorage};
+    use super::*;
+    use crate::dynamo::replica::storage::{Batch, Storage};
+    use std::fs::{self, File};
+    use std::path::Path;
+
+    const KEYS: usize = 3;
+
+    fn open(folder: &Path) -> Opened {
+        let options = Options {
+            durability: Durability::Forgone,
+            ..Options::default()
+        };
+        SledStorage::open(folder, options).expect("opens")
+    }
+
+    /// Batch `round` puts the same into every key, of a length that is now inline and now a run.
+    fn value(round: u8) -> Bytes {
+        let lengths = [10, 30_000, 8_000, 100, 20_000, 8_192, 8_193];
+        vec![round; lengths[usize::from(round) % lengths.len()]].into()
+    }
+
+    fn batch(round: u8) -> Batch {
+        let mut batch = Batch::default();
+        for key in 0..KEYS as u8 {
+            batch.put(Bytes::from(vec![key; 5]), value(round));
+        }
+        batch
+    }
+
+    /// The round of every key, if all agree, and nothing is stored that no key refers to.
+    fn whole(storage: &SledStorage) -> Option<u8> {
+        let found = storage
+            .scan(Bytes::new()..Bytes::from_static(&[255]), 10)
+            .expect("scans");
+        let round = found.first().map(|(_, value)| value[0]);
+        let expected = round.map_or(0, |_| KEYS);
+        assert_eq!(
+            found.len(),
+            expected,
+            "some keys are there and some are not"
+        );
+        let same = |(_, found): &(Bytes, Bytes)| Some(found) == round.map(value).as_ref();
+        assert!(found.iter().all(same), "keys are of different batches");
+        let trees = &storage.engine.trees;
+        let chunks = found.iter().map(|(_, value)| value.len());
+        let chunks = chunks.filter(|length| *length > CHUNK_BYTES);
+        let chunks: usize = chunks.map(|length| length.div_ceil(CHUNK_BYTES)).sum();
+        assert_eq!(trees.chunks.len(), chunks, "chunks that nothing refers to");
+        assert!(trees.entries.is_empty(), "the journal was not finished");
+        round
+    }
+
+    fn copy_cut(from: &Path, to: &Path, cut: u64) {
+        fs::create_dir_all(to.join("sled/blobs")).expect("creates");
+        for name in ["marker", "sled/conf", "sled/db"] {
+            fs::copy(from.join(name), to.join(name)).expect("copies");
+        }
+        let db = File::options().write(true).open(to.join("sled/db"));
+        let db = db.expect("opens");
+        let length = db.metadata().expect("is there").len();
+        db.set_len(cut).expect("cuts");
+        db.set_len(length).expect("and fills with zeroes");
+    }
+
+    /// A first session has no snapshot, and its log lies in the file in order: cutting the file at any
+    /// byte is a crash at that moment.
+    #[test]
+    fn a_crash_at_any_byte_leaves_whole_batches_and_no_stray_chunk() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let Opened { mut storage, .. } = open(folder.path());
+        let db = folder.path().join("sled/db");
+        let start = fs::metadata(&db).expect("is there").len();
+        for round in 1..=14 {
+            storage.apply(batch(round)).expect("applies");
+            assert_eq!(whole(&storage), Some(round));
+        }
+        storage.sync().expect("syncs");
+        drop(storage);
+        let end = fs::metadata(&db).expect("is there").len();
+        let mut rounds = Vec::new();
+        for step in 0..=60 {
+            let cut = start + (end - start) * step / 60;
+            let copy = tempfile::tempdir().expect("a temporary folder");
+            copy_cut(folder.path(), copy.path(), cut);
+            let opened = open(copy.path());
+            assert_eq!(opened.history, History::Continued, "cut at {cut} of {end}");
+            rounds.push(whole(&opened.storage));
+        }
+        assert!(rounds.is_sorted(), "{rounds:?}");
+        assert_eq!((rounds[0], rounds[60]), (None, Some(14)));
+        assert!(rounds.iter().filter(|round| **round == Some(7)).count() > 0);
+    }
+}

@@ -13,9 +13,11 @@ mod database;
 mod fault;
 mod journal;
 mod open;
-pub mod probe;
+pub(in crate::storage) mod probe;
 mod run;
 mod stored;
+mod stripes;
+mod tidy;
 
 pub use open::{Durability, History, OnLoss, OpenError, Opened, Options};
 pub use run::KEY_BYTES_MAX;
@@ -30,12 +32,11 @@ use journal::{Identities, Trees};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use stored::Stored;
-use xxhash_rust::xxh3::xxh3_64;
+use stripes::Stripes;
+use tidy::Tidy;
 
-/// Writers of keys of one stripe wait for each other; others do not.
-const STRIPES: usize = 64;
 /// Times that a read starts over because its value was replaced under it.
 const READ_ATTEMPTS: usize = 100;
 
@@ -50,9 +51,8 @@ struct Engine {
     db: sled::Db,
     trees: Trees,
     identities: Identities,
-    /// Each guards reading what a key refers to and replacing it, so that no run is lost between two
-    /// writers. Taken in ascending order; held for one batch, never over an await.
-    stripes: [Mutex<()>; STRIPES],
+    stripes: Stripes,
+    tidy: Tidy,
     halt: Halt,
     counters: Counters,
     durability: Durability,
@@ -153,8 +153,12 @@ impl Engine {
     fn apply(&self, batch: Batch) -> Result<(), StorageError> {
         self.halt.check()?;
         let changes = last_changes(batch);
-        let _held = self.hold(changes.keys());
-        self.call(|engine| journal::apply(&engine.trees, &engine.identities, changes))?;
+        let _held = self.stripes.hold(changes.keys());
+        let count = changes.len();
+        self.call(|engine| {
+            journal::apply(&engine.trees, &engine.identities, changes)?;
+            engine.tidy.after(count)
+        })?;
         self.counters.applied();
         Ok(())
     }
@@ -223,18 +227,6 @@ impl Engine {
         if let Err(error) = self.folder.mark(&marker) {
             tracing::error!(%error, "the broken database could not be marked as such");
         }
-    }
-
-    fn hold<'a>(&self, keys: impl Iterator<Item = &'a Bytes>) -> Vec<MutexGuard<'_, ()>> {
-        let mut stripes: Vec<usize> = keys.map(|key| xxh3_64(key) as usize % STRIPES).collect();
-        stripes.sort_unstable();
-        stripes.dedup();
-        let locks = stripes
-            .into_iter()
-            .map(|stripe| self.stripes[stripe].lock());
-        locks
-            .map(|lock| lock.unwrap_or_else(PoisonError::into_inner))
-            .collect()
     }
 }
 

@@ -9,6 +9,8 @@
 
 use super::fault::{Fault, Halt, guarded};
 use super::journal::{Identities, RecoveryError, Trees, recover};
+use super::stripes::Stripes;
+use super::tidy::Tidy;
 use super::{Engine, SledStorage, database};
 use crate::dynamo::replica::storage::StorageError;
 use crate::storage::durability::{self, NotDurable};
@@ -105,6 +107,7 @@ struct Started {
     db: sled::Db,
     trees: Trees,
     identities: Identities,
+    tidy: Tidy,
     /// The generation and session of the record inside.
     found: Option<(u64, u64)>,
 }
@@ -221,11 +224,13 @@ fn start_sled(config: &sled::Config) -> sled::Result<Result<Started, RecoveryErr
         Err(error) => return Ok(Err(error)),
     }
     let identities = Identities::after(&trees)?;
+    let tidy = Tidy::new(db.open_tree("tidy")?);
     let found = db.get(RECORD)?.and_then(|stored| read_record(&stored));
     Ok(Ok(Started {
         db,
         trees,
         identities,
+        tidy,
         found,
     }))
 }
@@ -281,7 +286,8 @@ fn settle(
         db: started.db,
         trees: started.trees,
         identities: started.identities,
-        stripes: std::array::from_fn(|_| Default::default()),
+        stripes: Stripes::default(),
+        tidy: started.tidy,
         halt: Halt::default(),
         counters: Counters::default(),
         durability: options.durability,
