@@ -12,10 +12,11 @@ use crate::limits::PEER_MESSAGE_BYTES_MAX;
 use crate::wire::peer::{decode, encode};
 use crate::wire::proto::peer::peer_client::PeerClient;
 use crate::wire::proto::peer::{Frame, Hello};
+use futures_util::{FutureExt as _, StreamExt as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio_stream::{Stream, StreamExt};
+use tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
@@ -155,13 +156,11 @@ fn outgoing(
     let frames = async move {
         match queue.recv().await {
             Some(queue) => frames(queue).left_stream(),
-            None => tokio_stream::empty().right_stream(),
+            None => futures_util::stream::empty().right_stream(),
         }
     };
-    tokio_stream::once(hello).chain(futures_util::FutureExt::flatten_stream(frames))
+    tokio_stream::once(hello).chain(frames.flatten_stream())
 }
-
-use futures_util::StreamExt as _;
 
 /// Queued messages, as many in one frame as wait.
 pub fn frames(queue: mpsc::Receiver<Message>) -> impl Stream<Item = Frame> + Send + 'static {

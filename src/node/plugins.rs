@@ -11,7 +11,8 @@ use super::registry::Registry;
 use crate::dynamo::metadata::row::{Fact, PluginFacts, Subject};
 use crate::dynamo::names::Digest;
 use crate::limits::PLUGIN_BYTES_MAX;
-use crate::wasm::library::{Admitted, Library};
+use crate::wasm::guest::Laws;
+use crate::wasm::library::{Admitted, Library, digest_of};
 use crate::wasm::upload_error::UploadError;
 use crate::wire::proto::peer as proto;
 use anyhow::Context as _;
@@ -105,7 +106,7 @@ impl Plugins {
         for (peer, channel) in self.peers.connected() {
             let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch_from(channel, digest)).await;
             match fetched {
-                Ok(Ok(bytes)) if crate::wasm::library::digest_of(&bytes) == digest => return Ok(bytes),
+                Ok(Ok(bytes)) if digest_of(&bytes) == digest => return Ok(bytes),
                 Ok(Ok(_)) => tracing::warn!(%peer, ?digest, "a peer sent other bytes"),
                 Ok(Err(error)) => tracing::debug!(%peer, ?digest, error = format!("{error:#}"), "not fetched"),
                 Err(_) => tracing::debug!(%peer, ?digest, "not fetched in time"),
@@ -172,6 +173,17 @@ fn facts(admitted: &Admitted) -> PluginFacts {
         size_bytes: admitted.size_bytes,
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
-        laws: admitted.description.laws.names(),
+        laws: names(admitted.description.laws),
     }
+}
+
+/// The laws that the author claims, by name.
+fn names(laws: Laws) -> Vec<String> {
+    let named = [
+        (laws.commutative, "commutative"),
+        (laws.associative, "associative"),
+        (laws.idempotent, "idempotent"),
+    ];
+    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
+    claimed.map(|(_, name)| name.to_owned()).collect()
 }

@@ -21,6 +21,7 @@ use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::reconcile::question::Question;
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
+use crate::wasm::guest::Report;
 use crate::wasm::workers::Workers;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -258,10 +259,20 @@ impl Shard {
         self.outlets.runtime.spawn(async move {
             let key = question.key.clone();
             let report = workers.ask(question, Some(deadline)).await;
-            report.trace(&key);
+            trace(&key, &report);
             let answer = report.answer;
             drop(inbox.send(Input::Answered { ticket, answer }).await);
         });
+    }
+}
+
+/// What a guest logged, and why it failed, in the log of the node.
+fn trace(key: &Key, report: &Report) {
+    for line in &report.log.lines {
+        tracing::info!(%key, level = ?line.level, text = %line.text, "a plugin logged");
+    }
+    if let Answer::Failed(failure) = &report.answer {
+        tracing::warn!(%key, %failure, "a plugin gave no answer");
     }
 }
 
