@@ -286,7 +286,8 @@ impl Library {
         size_bytes: usize,
     ) -> Result<Loaded, UploadError> {
         let component = artefact::load(native, &self.engine);
-        let component = component.map_err(|message| UploadError::CompilerBroken { message })?;
+        // Sound native code that does not load wants more instances or tables than the pool has.
+        let component = component.map_err(|message| UploadError::CompileRefused { message })?;
         let plugin = Plugin::link(&self.engine, digest, &component)?;
         // Admission is rare, and a first call has to fault everything in: it gets more time.
         let description = plugin.introduce(&self.engine, DEADLINE_DEFAULT_MS)?;

@@ -93,7 +93,7 @@ pub enum UploadError {
     )]
     CompileBudget { budget: String },
     #[error(
-        "P041 the plugin does not compile: {message}; rebuild it, and report this if the file is valid"
+        "P041 the plugin cannot be compiled for this node: {message}; its author has to simplify it, or to report this if the file is plain"
     )]
     CompileRefused { message: String },
     #[error(

@@ -110,6 +110,57 @@ async fn what_is_refused_leaves_nothing_behind() {
 }
 
 #[tokio::test]
+async fn a_patch_of_the_contract_is_the_same_contract() {
+    let shelf = Shelf::open();
+    let patched = good().component_for("plugin@1.0.7", "resolver-plugin");
+    let digest = shelf.admit(patched).await;
+    assert!(shelf.resolves(digest));
+}
+
+/// Instances that no count at the door sees, because a component multiplies them.
+#[tokio::test]
+async fn more_instances_than_a_call_may_have_are_the_plugins_fault() {
+    let many = (0..100).map(|i| format!("(core instance $i{i} (instantiate $empty))"));
+    let many: String = many.collect();
+    let extra = wat::parse_str(format!("(component (core module $empty) {many})")).unwrap();
+    let good = good().component();
+    let (header, rest) = good.split_at(8);
+    // Section 4 of a component is a component within it; instantiating it would need one more.
+    let mut size = extra.len();
+    let mut bytes = [header, rest, &[4]].concat();
+    while size >= 0x80 {
+        bytes.push(size as u8 & 0x7f | 0x80);
+        size >>= 7;
+    }
+    bytes.push(size as u8);
+    bytes.extend(extra);
+    // A section of instances: one, of the last component, without arguments.
+    let components = 1 + inner_components(&good);
+    bytes.extend([5, 4, 1, 0, components - 1, 0]);
+    let error = Shelf::open().refusal(bytes).await;
+    assert_eq!(error.code(), "P041", "{error}");
+    assert!(
+        !error.is_hosts_fault() && error.to_string().contains("instances"),
+        "{error}"
+    );
+}
+
+/// Components directly within a component.
+fn inner_components(component: &[u8]) -> u8 {
+    use wasmparser::{Parser, Payload};
+    let (mut depth, mut count) = (0, 0);
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.unwrap() {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentSection { .. } if depth == 1 => count += 1,
+            _ => {}
+        }
+    }
+    count
+}
+
+#[tokio::test]
 async fn a_restart_needs_no_compiler_as_long_as_the_native_code_is_sound() {
     let shelf = Shelf::open();
     let digest = shelf.admit(good().component()).await;
