@@ -92,14 +92,21 @@ pub enum ConfigError {
     Member(#[source] NameError),
     #[error("`members`: {0}")]
     Members(#[from] MembersError),
-    #[error("`members` does not list this node, {0}; every member lists the whole cluster, itself included")]
+    #[error(
+        "`members` does not list this node, {0}; every member lists the whole cluster, itself included"
+    )]
     NotAMember(NodeId),
     #[error("`partitions`: {0}")]
     Partitions(#[from] PartitionsError),
     #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
     PluginBytes { found: usize },
-    #[error("`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only")]
-    NotLoopback { field: &'static str, found: SocketAddr },
+    #[error(
+        "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
+    )]
+    NotLoopback {
+        field: &'static str,
+        found: SocketAddr,
+    },
 }
 
 impl Config {

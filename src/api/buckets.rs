@@ -28,7 +28,10 @@ impl Buckets for BucketsService {
         let properties = properties.map_err(status::of_properties)?;
         self.check(&properties).await?;
         let fact = Fact::Bucket(properties.clone());
-        let edited = self.node.registry.edit(Subject::Bucket(name.clone()), fact, request.replace);
+        let edited = self
+            .node
+            .registry
+            .edit(Subject::Bucket(name.clone()), fact, request.replace);
         let nodes_reached = edited.await.map_err(status::of_registry)? as u32;
         Ok(Response::new(proto::CreateBucketResponse {
             bucket: Some(encode(&name, &properties)),
@@ -44,7 +47,8 @@ impl Buckets for BucketsService {
         let name = bucket_name(&request.into_inner().bucket)?;
         let catalog = self.node.registry.catalog();
         let Some(properties) = catalog.bucket(&name) else {
-            let error = format!("there is no bucket {name}; create it with `rejoin bucket create {name}`");
+            let error =
+                format!("there is no bucket {name}; create it with `rejoin bucket create {name}`");
             return Err(status::missing("NO_SUCH_BUCKET", error));
         };
         Ok(Response::new(proto::DescribeBucketResponse {
@@ -57,7 +61,9 @@ impl Buckets for BucketsService {
         _: Request<proto::ListBucketsRequest>,
     ) -> Result<Response<proto::ListBucketsResponse>, Status> {
         let catalog = self.node.registry.catalog();
-        let buckets = catalog.buckets().map(|(name, properties)| encode(name, properties));
+        let buckets = catalog
+            .buckets()
+            .map(|(name, properties)| encode(name, properties));
         Ok(Response::new(proto::ListBucketsResponse {
             buckets: buckets.collect(),
         }))
@@ -95,9 +101,16 @@ impl BucketsService {
             let error = format!("there is no plugin {digest}; upload it with `rejoin plugin push`");
             return Err(status::missing("NO_SUCH_PLUGIN", error));
         };
-        let fits = if role == "resolver" { facts.is_resolver } else { facts.is_validator };
+        let fits = if role == "resolver" {
+            facts.is_resolver
+        } else {
+            facts.is_validator
+        };
         if !fits {
-            let error = format!("the plugin {} exports no {role}; bind one that does", facts.name);
+            let error = format!(
+                "the plugin {} exports no {role}; bind one that does",
+                facts.name
+            );
             return Err(status::invalid("WRONG_ROLE", error));
         }
         let stage = self.node.plugins.stage(digest).await;

@@ -48,7 +48,10 @@ impl Cluster for ClusterService {
     ) -> Result<Response<proto::RingResponse>, Status> {
         let ring = self.node.ring();
         let owners = |partition| proto::Owners {
-            nodes: ring.primaries(partition, u8::MAX).map(|id| id.as_str().to_owned()).collect(),
+            nodes: ring
+                .primaries(partition, u8::MAX)
+                .map(|id| id.as_str().to_owned())
+                .collect(),
         };
         Ok(Response::new(proto::RingResponse {
             members: self.members(),
@@ -87,7 +90,9 @@ impl Cluster for ClusterService {
         let (record, retained) = inspection;
         let versions = record.object.versions();
         Ok(Response::new(proto::LocalRecordResponse {
-            siblings: versions.map(|(dot, version)| encode_stored(dot, version.clone())).collect(),
+            siblings: versions
+                .map(|(dot, version)| encode_stored(dot, version.clone()))
+                .collect(),
             object_hash: xxh3_64(&record.object.encode()),
             actors: record.object.actors() as u32,
             retained: retained.into_iter().map(encode_retained).collect(),
@@ -100,7 +105,9 @@ impl ClusterService {
         let config = &self.node.config;
         let address = |node: &str| {
             let listed = config.members.iter().find(|member| member.node == node);
-            listed.map(|member| member.client.clone()).unwrap_or_default()
+            listed
+                .map(|member| member.client.clone())
+                .unwrap_or_default()
         };
         let member = |member: &crate::dynamo::membership::member::Member| proto::Member {
             node: member.id.as_str().to_owned(),
@@ -116,7 +123,11 @@ impl ClusterService {
         for activity in self.node.activity().await {
             for (name, value) in counted(&activity) {
                 let sum: &mut u64 = counters.entry(name.to_owned()).or_default();
-                *sum = if name.ends_with("_max") { value.max(*sum) } else { *sum + value };
+                *sum = if name.ends_with("_max") {
+                    value.max(*sum)
+                } else {
+                    *sum + value
+                };
             }
         }
         let health = self.node.store.health();
@@ -148,8 +159,13 @@ fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
     let inputs = replaced.inputs.into_iter();
     proto::RetainedMerge {
         dot: replaced.dot.to_string(),
-        merged_by: replaced.merged_by.map(|digest| digest.to_string()).unwrap_or_default(),
+        merged_by: replaced
+            .merged_by
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
         merged_at_ms: replaced.merged_at_ms,
-        inputs: inputs.map(|version| encode_sibling(String::new(), version)).collect(),
+        inputs: inputs
+            .map(|version| encode_sibling(String::new(), version))
+            .collect(),
     }
 }

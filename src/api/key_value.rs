@@ -27,7 +27,11 @@ impl Kv for KvService {
         let with_siblings = request.with_siblings;
         let request = wire::decode_get(request).map_err(status::of_request)?;
         let key = request.key.clone();
-        let reply = self.node.get(request, timeout_ms).await.map_err(status::of_get)?;
+        let reply = self
+            .node
+            .get(request, timeout_ms)
+            .await
+            .map_err(status::of_get)?;
         Ok(Response::new(wire::encode_get(&key, *reply, with_siblings)))
     }
 

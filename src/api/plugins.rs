@@ -43,7 +43,9 @@ impl Plugins for PluginsService {
     ) -> Result<Response<proto::ListPluginsResponse>, Status> {
         let catalog = self.node.registry.catalog();
         let plugins = catalog.plugins().map(|(digest, facts)| {
-            let bound = catalog.buckets().filter(|(_, p)| p.plugins().any(|d| d == digest));
+            let bound = catalog
+                .buckets()
+                .filter(|(_, p)| p.plugins().any(|d| d == digest));
             proto::PluginStatus {
                 plugin: Some(encode(digest, facts)),
                 is_ready: self.node.plugins.library().admitted(digest).is_ok(),
@@ -74,7 +76,10 @@ impl PluginsService {
         let mut bytes = BytesMut::new();
         while let Some(part) = next(&mut parts).await? {
             let Part::Chunk(chunk) = part else {
-                return Err(status::invalid("TWO_STARTS", "`start` came twice; send it once"));
+                return Err(status::invalid(
+                    "TWO_STARTS",
+                    "`start` came twice; send it once",
+                ));
             };
             if (bytes.len() + chunk.len()) as u64 > start.size_bytes {
                 let error = format!("more than the announced {} bytes came", start.size_bytes);
@@ -96,7 +101,10 @@ async fn next(parts: &mut Streaming<proto::PushRequest>) -> Result<Option<Part>,
     match message? {
         None => Ok(None),
         Some(proto::PushRequest { part: Some(part) }) => Ok(Some(part)),
-        Some(_) => Err(status::invalid("EMPTY_PART", "a message has neither `start` nor `chunk`")),
+        Some(_) => Err(status::invalid(
+            "EMPTY_PART",
+            "a message has neither `start` nor `chunk`",
+        )),
     }
 }
 
@@ -114,7 +122,8 @@ fn check_complete(start: &proto::PushStart, bytes: Bytes) -> Result<Bytes, Statu
     match Digest::parse(&start.sha256) {
         Some(announced) if announced == found => Ok(bytes),
         _ => {
-            let error = format!("the bytes that came have the SHA-256 {found}, not the announced one");
+            let error =
+                format!("the bytes that came have the SHA-256 {found}, not the announced one");
             Err(status::invalid("WRONG_DIGEST", error))
         }
     }

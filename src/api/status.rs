@@ -67,7 +67,11 @@ pub fn of_put(error: PutError) -> Status {
         PutError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET", "not-stored"),
         PutError::Quorum(_) => (Code::InvalidArgument, "BAD_QUORUM", "not-stored"),
         PutError::Version(_) => (Code::InvalidArgument, "BAD_VALUE", "not-stored"),
-        PutError::Refused { .. } => (Code::FailedPrecondition, "REFUSED_BY_VALIDATOR", "not-stored"),
+        PutError::Refused { .. } => (
+            Code::FailedPrecondition,
+            "REFUSED_BY_VALIDATOR",
+            "not-stored",
+        ),
         PutError::Unvalidated(_) => (Code::FailedPrecondition, "VALIDATOR_FAILED", "not-stored"),
         PutError::TooLarge(_) => (Code::ResourceExhausted, "OBJECT_TOO_LARGE", "not-stored"),
         PutError::NotStored(_) => (Code::Unavailable, "NOT_STORED", "not-stored"),

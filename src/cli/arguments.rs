@@ -18,7 +18,13 @@ pub struct Arguments {
 #[derive(Debug, Args)]
 pub struct Server {
     /// Address of any node's client listener.
-    #[arg(long, global = true, env = "REJOIN_SERVER", default_value = "http://127.0.0.1:7001", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_SERVER",
+        default_value = "http://127.0.0.1:7001",
+        value_name = "URL"
+    )]
     pub server: String,
     /// How long to wait for the answer, in milliseconds.
     #[arg(long, global = true, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000), value_name = "MS")]

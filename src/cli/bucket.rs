@@ -88,7 +88,9 @@ async fn binding(
     fuel: Option<u64>,
     connection: &Connection,
 ) -> anyhow::Result<Option<proto::Binding>> {
-    let Some(plugin) = plugin else { return Ok(None) };
+    let Some(plugin) = plugin else {
+        return Ok(None);
+    };
     let params = match params {
         Some(file) => std::fs::read(file).with_context(|| format!("reading {}", file.display()))?,
         None => Vec::new(),

@@ -12,7 +12,9 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
     match command {
         Cluster::Status => status(&connection, server.json).await,
         Cluster::Ring => ring(&connection, server.json).await,
-        Cluster::Preference { bucket, key } => preference(bucket, key, &connection, server.json).await,
+        Cluster::Preference { bucket, key } => {
+            preference(bucket, key, &connection, server.json).await
+        }
         Cluster::Record { bucket, key } => record(bucket, key, &connection, server.json).await,
     }
 }
@@ -39,10 +41,20 @@ async fn status(connection: &Connection, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     let seconds = status.uptime_ms / 1000;
-    println!("{}  rejoin {}  up {seconds} s  storage {}", status.node, status.version, status.storage);
-    println!("ring {:016x}  metadata {:016x}", status.ring_hash, status.metadata_hash);
+    println!(
+        "{}  rejoin {}  up {seconds} s  storage {}",
+        status.node, status.version, status.storage
+    );
+    println!(
+        "ring {:016x}  metadata {:016x}",
+        status.ring_hash, status.metadata_hash
+    );
     for peer in &status.peers {
-        let state = if peer.is_connected { "connected" } else { "NOT CONNECTED" };
+        let state = if peer.is_connected {
+            "connected"
+        } else {
+            "NOT CONNECTED"
+        };
         println!("peer {}  {}  {state}", peer.node, peer.address);
     }
     for (name, value) in counters {
@@ -72,10 +84,17 @@ async fn ring(connection: &Connection, json: bool) -> anyhow::Result<()> {
         }));
         return Ok(());
     }
-    println!("ring {:016x}  {} partitions", ring.ring_hash, ring.partitions.len());
+    println!(
+        "ring {:016x}  {} partitions",
+        ring.ring_hash,
+        ring.partitions.len()
+    );
     for member in &ring.members {
         let leads = first.get(member.node.as_str()).copied().unwrap_or(0);
-        println!("{}  {}  weight {}  first of {leads} partitions", member.node, member.address, member.weight);
+        println!(
+            "{}  {}  weight {}  first of {leads} partitions",
+            member.node, member.address, member.weight
+        );
     }
     Ok(())
 }
@@ -88,14 +107,22 @@ async fn preference(
 ) -> anyhow::Result<()> {
     let key = key.into();
     let asked = connection.request(proto::PreferenceListRequest { bucket, key });
-    let reply = connection.cluster().preference_list(asked).await?.into_inner();
+    let reply = connection
+        .cluster()
+        .preference_list(asked)
+        .await?
+        .into_inner();
     if json {
         print_json(&json!({"partition": reply.partition, "n": reply.n, "nodes": reply.nodes}));
         return Ok(());
     }
     println!("partition {}", reply.partition);
     for (place, node) in reply.nodes.iter().enumerate() {
-        let role = if place < reply.n as usize { "primary" } else { "fallback" };
+        let role = if place < reply.n as usize {
+            "primary"
+        } else {
+            "fallback"
+        };
         println!("{node}  {role}");
     }
     Ok(())
@@ -127,7 +154,10 @@ async fn record(
         }));
         return Ok(());
     }
-    println!("object {:016x}  {} actors", record.object_hash, record.actors);
+    println!(
+        "object {:016x}  {} actors",
+        record.object_hash, record.actors
+    );
     for sibling in &record.siblings {
         println!("{}", sibling_line(sibling));
     }

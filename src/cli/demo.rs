@@ -12,8 +12,10 @@ use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use std::time::{Duration, Instant};
 
-const CART_PLUGIN: &[u8] =
-    include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/plugins/bin/shopping-cart.wasm"));
+const CART_PLUGIN: &[u8] = include_bytes!(concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/plugins/bin/shopping-cart.wasm"
+));
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 const HEAL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -41,7 +43,9 @@ pub async fn tell(cluster: &LocalCluster) -> anyhow::Result<()> {
     create_bucket(&nodes[0], &plugin).await?;
 
     step("Anna puts milk into her cart.");
-    let stored = put(&nodes[0], FIRST, Bytes::new()).await.context("the first put")?;
+    let stored = put(&nodes[0], FIRST, Bytes::new())
+        .await
+        .context("the first put")?;
     say(&format!("put  {FIRST}  stored by {}", stored.coordinator));
     let seen = get(&nodes[2], 3).await?;
     ensure!(values(&seen) == [FIRST], "n3 shows {:?}", values(&seen));
@@ -50,10 +54,20 @@ pub async fn tell(cluster: &LocalCluster) -> anyhow::Result<()> {
     step("The network breaks: n3 is alone. Both sides go on writing.");
     cluster.isolate(2);
     connected(&nodes[2..], 0).await?;
-    let left = put(&nodes[0], LEFT, seen.context.clone()).await.context("the put on the left")?;
-    say(&format!("put  n1 | n2 side  {LEFT}  stored by {}", left.coordinator));
-    let right = put(&nodes[2], RIGHT, seen.context).await.context("the put on the right")?;
-    say(&format!("put  n3 side       {RIGHT}  stored by {}", right.coordinator));
+    let left = put(&nodes[0], LEFT, seen.context.clone())
+        .await
+        .context("the put on the left")?;
+    say(&format!(
+        "put  n1 | n2 side  {LEFT}  stored by {}",
+        left.coordinator
+    ));
+    let right = put(&nodes[2], RIGHT, seen.context)
+        .await
+        .context("the put on the right")?;
+    say(&format!(
+        "put  n3 side       {RIGHT}  stored by {}",
+        right.coordinator
+    ));
 
     step("The network heals. A get finds two carts that know nothing of each other.");
     cluster.rejoin(2);
@@ -62,7 +76,9 @@ pub async fn tell(cluster: &LocalCluster) -> anyhow::Result<()> {
     show_merge(&merged, &plugin)?;
 
     step("The next put carries the context of that get, and one version remains.");
-    put(&nodes[1], MERGED, merged.context).await.context("the last put")?;
+    put(&nodes[1], MERGED, merged.context)
+        .await
+        .context("the last put")?;
     converged(&nodes).await
 }
 
@@ -75,9 +91,15 @@ fn say(text: &str) {
 }
 
 async fn upload(node: &Connection) -> anyhow::Result<proto::Plugin> {
-    let reply = push(Bytes::from_static(CART_PLUGIN), node).await.context("the upload")?;
+    let reply = push(Bytes::from_static(CART_PLUGIN), node)
+        .await
+        .context("the upload")?;
     let plugin = reply.plugin.context("the upload answered no plugin")?;
-    ensure!(reply.nodes_ready == 3, "{} of 3 nodes have the plugin", reply.nodes_ready);
+    ensure!(
+        reply.nodes_ready == 3,
+        "{} of 3 nodes have the plugin",
+        reply.nodes_ready
+    );
     say(&format!(
         "push    {} {}  {}  compiled on {} nodes",
         plugin.name,
@@ -104,9 +126,20 @@ async fn create_bucket(node: &Connection, plugin: &proto::Plugin) -> anyhow::Res
         }),
         replace: true,
     };
-    let reply = node.buckets().create(node.request(asked)).await?.into_inner();
-    ensure!(reply.nodes_reached == 3, "{} of 3 nodes know the bucket", reply.nodes_reached);
-    say(&format!("bucket  {BUCKET}  n=3 r=2 w=1  resolver {}", plugin.name));
+    let reply = node
+        .buckets()
+        .create(node.request(asked))
+        .await?
+        .into_inner();
+    ensure!(
+        reply.nodes_reached == 3,
+        "{} of 3 nodes know the bucket",
+        reply.nodes_reached
+    );
+    say(&format!(
+        "bucket  {BUCKET}  n=3 r=2 w=1  resolver {}",
+        plugin.name
+    ));
     Ok(())
 }
 
@@ -133,7 +166,11 @@ async fn get(node: &Connection, r: u32) -> anyhow::Result<proto::GetResponse> {
 }
 
 fn values(reply: &proto::GetResponse) -> Vec<String> {
-    reply.values.iter().map(|value| readable(&value.value)).collect()
+    reply
+        .values
+        .iter()
+        .map(|value| readable(&value.value))
+        .collect()
 }
 
 fn show_merge(merged: &proto::GetResponse, plugin: &proto::Plugin) -> anyhow::Result<()> {
@@ -141,9 +178,22 @@ fn show_merge(merged: &proto::GetResponse, plugin: &proto::Plugin) -> anyhow::Re
         say(&format!("went in   {}", sibling_line(sibling)));
     }
     let resolved = merged.resolved.clone().unwrap_or_default();
-    ensure!(merged.siblings.len() == 2, "{} siblings went in, not 2", merged.siblings.len());
-    ensure!(values(merged) == [MERGED], "the cart is {:?}: {}", values(merged), resolved.reason);
-    ensure!(resolved.plugin == plugin.digest, "{:?} answered", resolved.plugin);
+    ensure!(
+        merged.siblings.len() == 2,
+        "{} siblings went in, not 2",
+        merged.siblings.len()
+    );
+    ensure!(
+        values(merged) == [MERGED],
+        "the cart is {:?}: {}",
+        values(merged),
+        resolved.reason
+    );
+    ensure!(
+        resolved.plugin == plugin.digest,
+        "{:?} answered",
+        resolved.plugin
+    );
     say(&format!("came out  {}", values(merged)[0]));
     say(&format!(
         "resolved  by {} {} ({}) with {} units of fuel; nothing was stored",
@@ -166,7 +216,11 @@ async fn connected(nodes: &[Connection], peers: usize) -> anyhow::Result<()> {
             if reached == peers {
                 break;
             }
-            ensure!(Instant::now() < end, "{} reaches {reached} peers, not {peers}", status.node);
+            ensure!(
+                Instant::now() < end,
+                "{} reaches {reached} peers, not {peers}",
+                status.node
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -191,7 +245,10 @@ async fn converged(nodes: &[Connection]) -> anyhow::Result<()> {
         let same = hashes.iter().all(|hash| *hash == hashes[0]);
         if same && versions.iter().all(|stored| stored.len() == 1) {
             say(&format!("stored  {}", sibling_line(&versions[0][0])));
-            say(&format!("the record of each node hashes to {:016x}", hashes[0]));
+            say(&format!(
+                "the record of each node hashes to {:016x}",
+                hashes[0]
+            ));
             return Ok(());
         }
         ensure!(Instant::now() < end, "the nodes hold {hashes:x?}");

@@ -50,7 +50,9 @@ fn plan(folder: PathBuf, nodes: usize, wiring: Wiring) -> anyhow::Result<Plan> {
 }
 
 fn print_addresses(cluster: &LocalCluster) {
-    let urls: Vec<String> = (0..cluster.names().count()).map(|place| cluster.url(place)).collect();
+    let urls: Vec<String> = (0..cluster.names().count())
+        .map(|place| cluster.url(place))
+        .collect();
     let names: Vec<&str> = cluster.names().collect();
     print_json(&json!({"nodes": names, "urls": urls}));
 }

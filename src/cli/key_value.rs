@@ -2,9 +2,7 @@
 
 use super::arguments::{AckChoice, Delete, Get, Put, Server, Write};
 use super::connection::Connection;
-use super::output::{
-    print_json, readable, resolved, resolved_line, sibling, sibling_line, value,
-};
+use super::output::{print_json, readable, resolved, resolved_line, sibling, sibling_line, value};
 use crate::limits::VALUE_BYTES_MAX;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
@@ -20,7 +18,11 @@ pub async fn get(get: Get, server: &Server) -> anyhow::Result<()> {
         r: get.r,
         with_siblings: get.siblings,
     };
-    let reply = connection.kv().get(connection.request(asked)).await?.into_inner();
+    let reply = connection
+        .kv()
+        .get(connection.request(asked))
+        .await?
+        .into_inner();
     if server.json {
         print_json(&json!({
             "found": !reply.values.is_empty(),
@@ -34,7 +36,12 @@ pub async fn get(get: Get, server: &Server) -> anyhow::Result<()> {
     } else {
         print_get(&reply);
     }
-    anyhow::ensure!(!reply.values.is_empty(), "{}/{} is not found", get.bucket, get.key);
+    anyhow::ensure!(
+        !reply.values.is_empty(),
+        "{}/{} is not found",
+        get.bucket,
+        get.key
+    );
     Ok(())
 }
 
@@ -72,7 +79,11 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         w: put.write.w,
         ack: ack(&put.write).into(),
     };
-    let reply = connection.kv().put(connection.request(asked)).await?.into_inner();
+    let reply = connection
+        .kv()
+        .put(connection.request(asked))
+        .await?
+        .into_inner();
     if server.json {
         print_json(&json!({
             "context": hex::encode(&reply.context),
@@ -85,7 +96,10 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         }));
         return Ok(());
     }
-    println!("stored on {} replicas by {}", reply.replicas_answered, reply.coordinator);
+    println!(
+        "stored on {} replicas by {}",
+        reply.replicas_answered, reply.coordinator
+    );
     if let Some(line) = resolved_line(reply.resolved.as_ref()) {
         eprintln!("{line}");
     }
@@ -106,7 +120,11 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
         w: delete.write.w,
         ack: ack(&delete.write).into(),
     };
-    let reply = connection.kv().delete(connection.request(asked)).await?.into_inner();
+    let reply = connection
+        .kv()
+        .delete(connection.request(asked))
+        .await?
+        .into_inner();
     if server.json {
         print_json(&json!({
             "context": hex::encode(&reply.context),
@@ -118,10 +136,15 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
         }));
         return Ok(());
     }
-    println!("deleted on {} replicas by {}", reply.replicas_answered, reply.coordinator);
+    println!(
+        "deleted on {} replicas by {}",
+        reply.replicas_answered, reply.coordinator
+    );
     match reply.siblings {
         0 => {}
-        remaining => eprintln!("{remaining} values remain: they were written concurrently; get the key to see them"),
+        remaining => eprintln!(
+            "{remaining} values remain: they were written concurrently; get the key to see them"
+        ),
     }
     Ok(())
 }
@@ -142,11 +165,17 @@ async fn seen(connection: &Connection, bucket: &str, key: &str) -> anyhow::Resul
         key: key.to_owned().into(),
         ..proto::GetRequest::default()
     };
-    Ok(connection.kv().get(connection.request(asked)).await?.into_inner().context)
+    Ok(connection
+        .kv()
+        .get(connection.request(asked))
+        .await?
+        .into_inner()
+        .context)
 }
 
 fn decode_context(text: &str) -> anyhow::Result<Bytes> {
-    let bytes = hex::decode(text.trim()).context("the context is not hexadecimal; pass it as printed")?;
+    let bytes =
+        hex::decode(text.trim()).context("the context is not hexadecimal; pass it as printed")?;
     Ok(bytes.into())
 }
 
@@ -156,7 +185,9 @@ fn read_value(text: &str) -> anyhow::Result<Bytes> {
     }
     let mut value = Vec::new();
     let mut input = std::io::stdin().take(VALUE_BYTES_MAX as u64 + 1);
-    input.read_to_end(&mut value).context("reading the value from standard input")?;
+    input
+        .read_to_end(&mut value)
+        .context("reading the value from standard input")?;
     anyhow::ensure!(
         value.len() <= VALUE_BYTES_MAX,
         "standard input has more than {VALUE_BYTES_MAX} bytes, the limit of a value"

@@ -116,7 +116,9 @@ impl LocalCluster {
     }
 
     fn config_file(&self, place: usize) -> PathBuf {
-        self.plan.folder.join(format!("{}.toml", self.nodes[place].name))
+        self.plan
+            .folder
+            .join(format!("{}.toml", self.nodes[place].name))
     }
 
     fn write_config(&self, place: usize) -> anyhow::Result<()> {
@@ -161,7 +163,11 @@ impl LocalCluster {
     /// Starts a node that is not running, on the data that it has.
     pub async fn start_node(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.nodes[place].name.clone();
-        let child = spawn(&self.plan.binary, &self.config_file(place), &self.log_file(place))?;
+        let child = spawn(
+            &self.plan.binary,
+            &self.config_file(place),
+            &self.log_file(place),
+        )?;
         let (child, ready, lines) = ready(child)
             .await
             .with_context(|| format!("starting {name}; see {}", self.log_file(place).display()))?;
@@ -177,7 +183,9 @@ impl LocalCluster {
 
     /// What the node at `place` has to say.
     pub fn log_file(&self, place: usize) -> PathBuf {
-        self.plan.folder.join(format!("{}.log", self.nodes[place].name))
+        self.plan
+            .folder
+            .join(format!("{}.log", self.nodes[place].name))
     }
 
     /// Cuts every link between `place` and the others, in both directions.
@@ -191,7 +199,8 @@ impl LocalCluster {
     }
 
     fn links_of(&self, place: usize) -> impl Iterator<Item = &Link> {
-        let touches = move |((from, to), _): &(&(usize, usize), &Link)| *from == place || *to == place;
+        let touches =
+            move |((from, to), _): &(&(usize, usize), &Link)| *from == place || *to == place;
         self.links.iter().filter(touches).map(|(_, link)| link)
     }
 
@@ -264,7 +273,10 @@ fn listen_address(wiring: Wiring, place: usize) -> SocketAddr {
 }
 
 fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(log)?;
     let child = Command::new(binary)
         .arg("serve")
         .arg("--config")

@@ -69,10 +69,12 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
 
 /// The error and its causes in one line; of a gRPC status only what its author wrote.
 fn explain(error: &anyhow::Error) -> String {
-    let causes = error.chain().map(|cause| match cause.downcast_ref::<tonic::Status>() {
-        Some(status) => format!("{} ({})", status.message(), status.code()),
-        None => cause.to_string(),
-    });
+    let causes = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<tonic::Status>() {
+            Some(status) => format!("{} ({})", status.message(), status.code()),
+            None => cause.to_string(),
+        });
     let mut lines: Vec<String> = causes.collect();
     lines.dedup();
     lines.join(": ")

@@ -62,8 +62,15 @@ fn print_pushed(reply: &proto::PushResponse, json: bool) {
         return print_json(&object);
     }
     println!("{}", as_line(&plugin));
-    println!("ready on {} of {} nodes", reply.nodes_ready, reply.nodes_total);
-    let role = if plugin.is_resolver { "resolver" } else { "validator" };
+    println!(
+        "ready on {} of {} nodes",
+        reply.nodes_ready, reply.nodes_total
+    );
+    let role = if plugin.is_resolver {
+        "resolver"
+    } else {
+        "validator"
+    };
     eprintln!("next: rejoin bucket create NAME --{role} {}", plugin.name);
 }
 
@@ -78,8 +85,16 @@ async fn list(connection: &Connection, json: bool) -> anyhow::Result<()> {
             object["buckets"] = json!(status.buckets);
             print_json(&object);
         } else {
-            let ready = if status.is_ready { "ready" } else { "not ready here" };
-            println!("{}  {ready}  buckets: {}", as_line(&plugin), status.buckets.join(", "));
+            let ready = if status.is_ready {
+                "ready"
+            } else {
+                "not ready here"
+            };
+            println!(
+                "{}  {ready}  buckets: {}",
+                as_line(&plugin),
+                status.buckets.join(", ")
+            );
         }
     }
     if reply.plugins.is_empty() && !json {
@@ -99,17 +114,29 @@ pub async fn find(wanted: &str, connection: &Connection) -> anyhow::Result<Strin
     let found: Vec<proto::Plugin> = plugins.filter(fits).collect();
     match found.as_slice() {
         [plugin] => Ok(plugin.digest.clone()),
-        [] => anyhow::bail!("there is no plugin {wanted:?}; see `rejoin plugin list`, or upload it with `rejoin plugin push FILE`"),
+        [] => anyhow::bail!(
+            "there is no plugin {wanted:?}; see `rejoin plugin list`, or upload it with `rejoin plugin push FILE`"
+        ),
         several => {
             let digests: Vec<&str> = several.iter().map(|p| short(&p.digest)).collect();
-            anyhow::bail!("{wanted:?} fits several plugins; name one by its digest: {}", digests.join(", "))
+            anyhow::bail!(
+                "{wanted:?} fits several plugins; name one by its digest: {}",
+                digests.join(", ")
+            )
         }
     }
 }
 
 fn roles(plugin: &proto::Plugin) -> Vec<&'static str> {
-    let roles = [(plugin.is_resolver, "resolver"), (plugin.is_validator, "validator")];
-    roles.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    let roles = [
+        (plugin.is_resolver, "resolver"),
+        (plugin.is_validator, "validator"),
+    ];
+    roles
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, name)| name)
+        .collect()
 }
 
 fn as_json(plugin: &proto::Plugin) -> Value {

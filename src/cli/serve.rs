@@ -41,8 +41,10 @@ impl Serve {
             ("client", address(self.client)),
             ("peer", address(self.peer)),
         ];
-        let overrides: Vec<(&str, String)> =
-            given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+        let overrides: Vec<(&str, String)> = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
         Ok(Config::load(&self.config, &overrides)?)
     }
 }
@@ -58,8 +60,17 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
         listeners.clients,
         stopped(&stopping),
     ));
-    let peers = tokio::spawn(serve_peers(Arc::clone(&node), listeners.peers, stopped(&stopping)));
-    print_ready(&node, listeners.client_address, listeners.peer_address, json);
+    let peers = tokio::spawn(serve_peers(
+        Arc::clone(&node),
+        listeners.peers,
+        stopped(&stopping),
+    ));
+    print_ready(
+        &node,
+        listeners.client_address,
+        listeners.peer_address,
+        json,
+    );
     let failure = tokio::select! {
         reason = signalled() => {
             tracing::info!(reason = reason?, "stopping");
@@ -68,9 +79,9 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
         failure = node.failure() => Some(failure),
     };
     stopping.send_replace(true);
-    drain("clients", clients).await;
+    drain(clients).await;
     running.stop().await;
-    drain("peers", peers).await;
+    peers.abort(); // Its streams last as long as the peers do; nothing is said on them any more.
     match failure {
         None => Ok(()),
         Some(reason) => anyhow::bail!("the node stopped itself: {reason}"),
@@ -104,7 +115,9 @@ async fn bind(field: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    // sled logs an error before it returns it, also those that the probe of `durability` is made to cause.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sled=off"));
     // A second call, as in tests that run two nodes in one process, changes nothing.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -144,14 +157,14 @@ pub async fn signalled() -> anyhow::Result<&'static str> {
     }
 }
 
-/// Waits for a listener's open requests, but not for ever.
-async fn drain(what: &str, mut server: tokio::task::JoinHandle<anyhow::Result<()>>) {
+/// Waits for the open requests of clients, but not for ever.
+async fn drain(mut server: tokio::task::JoinHandle<anyhow::Result<()>>) {
     match tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await {
         Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::error!(what, error = format!("{error:#}"), "serving ended badly"),
-        Ok(Err(error)) => tracing::error!(what, %error, "serving ended badly"),
+        Ok(Ok(Err(error))) => tracing::error!(error = format!("{error:#}"), "serving ended badly"),
+        Ok(Err(error)) => tracing::error!(%error, "serving ended badly"),
         Err(_) => {
-            tracing::warn!(what, "open requests were cut off");
+            tracing::warn!("open requests were cut off");
             server.abort();
         }
     }

@@ -7,7 +7,7 @@
 //! the disk does not know of.
 
 use super::peers::Peers;
-use super::shard::{Input, Inbox};
+use super::shard::{Inbox, Input};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::storage::Storage;

@@ -89,7 +89,9 @@ pub async fn keep_connected(
     switchboard: Switchboard,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Some(link) = peers.link(&peer) else { return };
+    let Some(link) = peers.link(&peer) else {
+        return;
+    };
     let mut backoff = BACKOFF_MIN;
     loop {
         let dialled = tokio::select! {
@@ -204,13 +206,16 @@ async fn serve(
 
 /// What a frame holds, without what cannot be believed.
 pub fn messages(peer: &NodeId, frame: Frame) -> impl Iterator<Item = Message> {
-    frame.envelopes.into_iter().filter_map(move |envelope| match decode(envelope) {
-        Ok(message) => Some(message),
-        Err(error) => {
-            tracing::warn!(%peer, %error, "a message was dropped");
-            None
-        }
-    })
+    frame
+        .envelopes
+        .into_iter()
+        .filter_map(move |envelope| match decode(envelope) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                tracing::warn!(%peer, %error, "a message was dropped");
+                None
+            }
+        })
 }
 
 /// A client for the calls beside the stream.

@@ -73,7 +73,9 @@ impl Peer for PeerService {
         let request = request.into_inner();
         self.check_cluster(&request.cluster)?;
         let reply = self.registry.on_exchange(request).await;
-        Ok(Response::new(reply.map_err(|error| Status::internal(format!("{error:#}")))?))
+        Ok(Response::new(
+            reply.map_err(|error| Status::internal(format!("{error:#}")))?,
+        ))
     }
 
     async fn fetch_plugin(
@@ -102,7 +104,10 @@ impl Peer for PeerService {
         let outcome = self.plugins.stage(digest).await;
         Ok(Response::new(proto::StagePluginResponse {
             is_ready: outcome.is_ok(),
-            message: outcome.err().map(|error| format!("{error:#}")).unwrap_or_default(),
+            message: outcome
+                .err()
+                .map(|error| format!("{error:#}"))
+                .unwrap_or_default(),
         }))
     }
 }

@@ -56,7 +56,10 @@ impl Peers {
         };
         Self {
             me,
-            links: addresses.into_iter().map(|(id, address)| (id, link(address))).collect(),
+            links: addresses
+                .into_iter()
+                .map(|(id, address)| (id, link(address)))
+                .collect(),
         }
     }
 
@@ -161,7 +164,11 @@ impl Link {
     /// A stream that the peer dialled is gone; a later one stays.
     pub fn abandon(&self, replies: &mpsc::Sender<Message>) {
         let mut state = self.lock();
-        if state.replies.as_ref().is_some_and(|current| current.same_channel(replies)) {
+        if state
+            .replies
+            .as_ref()
+            .is_some_and(|current| current.same_channel(replies))
+        {
             state.replies = None;
         }
     }
@@ -172,7 +179,9 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::Read { .. } => Some(Asked::Read),
         Message::Write { .. } => Some(Asked::Write),
         Message::Forward { .. } => Some(Asked::Forward),
-        Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => None,
+        Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
+            None
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tonic::transport::Channel;
 
 /// How long a push waits for the other nodes to compile.
@@ -35,6 +35,8 @@ pub struct Plugins {
     library: Arc<Library>,
     peers: Arc<Peers>,
     registry: Arc<Registry>,
+    /// One fetch at a time: a peer's request and the catalog's change name the same plugin. Held over the fetch.
+    staging: Mutex<()>,
 }
 
 /// Why a push failed.
@@ -52,6 +54,7 @@ impl Plugins {
             library,
             peers,
             registry,
+            staging: Mutex::default(),
         }
     }
 
@@ -68,7 +71,9 @@ impl Plugins {
         let facts = facts(&admitted);
         if self.registry.catalog().plugin(digest).is_none() {
             let fact = Fact::Plugin(facts.clone());
-            self.registry.edit(Subject::Plugin(digest), fact, true).await?;
+            self.registry
+                .edit(Subject::Plugin(digest), fact, true)
+                .await?;
         }
         Ok((digest, facts, 1 + self.stage_at_peers(digest).await))
     }
@@ -87,11 +92,15 @@ impl Plugins {
                 }
             }
         });
-        futures_util::future::join_all(stage).await.into_iter().sum()
+        futures_util::future::join_all(stage)
+            .await
+            .into_iter()
+            .sum()
     }
 
     /// Makes a plugin ready on this node, fetching it if need be.
     pub async fn stage(&self, digest: Digest) -> anyhow::Result<()> {
+        let _staging = self.staging.lock().await;
         if self.library.contains(digest) {
             self.library.prepare(digest).await?;
             return Ok(());
@@ -108,7 +117,9 @@ impl Plugins {
             match fetched {
                 Ok(Ok(bytes)) if digest_of(&bytes) == digest => return Ok(bytes),
                 Ok(Ok(_)) => tracing::warn!(%peer, ?digest, "a peer sent other bytes"),
-                Ok(Err(error)) => tracing::debug!(%peer, ?digest, error = format!("{error:#}"), "not fetched"),
+                Ok(Err(error)) => {
+                    tracing::debug!(%peer, ?digest, error = format!("{error:#}"), "not fetched")
+                }
                 Err(_) => tracing::debug!(%peer, ?digest, "not fetched in time"),
             }
         }
@@ -141,7 +152,11 @@ impl Plugins {
                     ready.insert(digest);
                 }
                 Err(error) => {
-                    tracing::debug!(?digest, error = format!("{error:#}"), "a plugin is not ready");
+                    tracing::debug!(
+                        ?digest,
+                        error = format!("{error:#}"),
+                        "a plugin is not ready"
+                    );
                     all_ready = false;
                 }
             }

@@ -63,7 +63,10 @@ impl Registry {
     ) -> anyhow::Result<Self> {
         let stored = match store.get(STORAGE_KEY) {
             Err(StorageError::Corrupt(why)) => {
-                tracing::error!(why, "the stored metadata is not believed; peers will send theirs");
+                tracing::error!(
+                    why,
+                    "the stored metadata is not believed; peers will send theirs"
+                );
                 None
             }
             stored => stored.context("reading the metadata")?,
@@ -177,7 +180,11 @@ impl Registry {
         proto::Catalog {
             cluster: self.cluster.clone(),
             node: self.peers.me().as_str().to_owned(),
-            rows: if with_rows { catalog.encode() } else { Bytes::new() },
+            rows: if with_rows {
+                catalog.encode()
+            } else {
+                Bytes::new()
+            },
             hash: catalog.hash(),
         }
     }

@@ -160,7 +160,8 @@ impl Shard {
     }
 
     fn step(&mut self, event: Event) {
-        self.machine.step(self.clock.now(), event, &mut self.effects);
+        self.machine
+            .step(self.clock.now(), event, &mut self.effects);
     }
 
     fn take(&mut self, input: Input) {

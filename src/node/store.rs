@@ -51,13 +51,20 @@ fn open_sled(config: &Config) -> Result<Store, OpenError> {
     let options = Options {
         cache_bytes: config.cache_bytes,
         durability: Durability::Required,
-        on_loss: if config.quarantine { OnLoss::Quarantine } else { OnLoss::Refuse },
+        on_loss: if config.quarantine {
+            OnLoss::Quarantine
+        } else {
+            OnLoss::Refuse
+        },
     };
     let opened = SledStorage::open(&config.data, options)?;
     match opened.history {
         History::Fresh => tracing::info!("a new database"),
         History::Continued => tracing::info!("an existing database"),
-        lost => tracing::error!(?lost, "the database was lost and starts empty; the other replicas have its keys"),
+        lost => tracing::error!(
+            ?lost,
+            "the database was lost and starts empty; the other replicas have its keys"
+        ),
     }
     Ok(Store::Sled(opened.storage))
 }
