@@ -41,6 +41,9 @@ impl Kv for KvService {
     ) -> Result<Response<proto::PutResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
         let request = wire::decode_put(request.into_inner()).map_err(status::of_request)?;
+        if self.node.is_disk_full() {
+            return Err(status::disk_full());
+        }
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
         Ok(Response::new(wire::encode_put(&key, reply)))

@@ -111,6 +111,17 @@ pub fn of_storage(error: StorageError) -> Status {
     status(Code::Internal, "STORAGE", None, error)
 }
 
+/// This node takes no values until somebody makes room.
+pub fn disk_full() -> Status {
+    let error = "the disk of this node is nearly full; free some space, or put at another node";
+    status(
+        Code::ResourceExhausted,
+        "DISK_FULL",
+        Some("not-stored"),
+        error,
+    )
+}
+
 /// A failure of this node that has no type of its own.
 pub fn internal(error: String) -> Status {
     status(Code::Internal, "NODE", None, error)

@@ -80,12 +80,13 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
     };
     stopping.send_replace(true);
     drain(clients).await;
+    if let Some(reason) = failure {
+        // Its disk may never answer again, so nothing is waited for.
+        anyhow::bail!("the node stopped itself: {reason}");
+    }
     running.stop().await;
     peers.abort(); // Its streams last as long as the peers do; nothing is said on them any more.
-    match failure {
-        None => Ok(()),
-        Some(reason) => anyhow::bail!("the node stopped itself: {reason}"),
-    }
+    Ok(())
 }
 
 struct Listeners {

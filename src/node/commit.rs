@@ -3,8 +3,8 @@
 //! A thread of its own, because a sync blocks. What is handed in while it syncs waits for the next.
 //!
 //! Invariant: a message is released only after a sync that began after it was handed in (law 8). After a
-//! sync that failed nothing is released any more, and the node stops: a retry could report a success that
-//! the disk does not know of.
+//! sync that failed, or never returned, nothing is released any more, and the node stops: a retry could
+//! report a success that the disk does not know of.
 
 use super::peers::Peers;
 use super::shard::{Inbox, Input};
@@ -13,6 +13,7 @@ use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::storage::Storage;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// A message that waits for the disk.
@@ -45,6 +46,8 @@ struct Queue {
 struct Waiting {
     releases: Vec<Release>,
     stopping: bool,
+    /// When the sync that is under way began.
+    syncing_since: Option<Instant>,
 }
 
 impl Committer {
@@ -92,6 +95,12 @@ impl Committing {
         self.queue.lock().releases.extend(releases);
         self.queue.changed.notify_one();
     }
+
+    /// How long the sync that is under way has taken so far.
+    pub fn syncing_for(&self) -> Option<Duration> {
+        let since = self.queue.lock().syncing_since;
+        since.map(|since| since.elapsed())
+    }
 }
 
 impl Queue {
@@ -111,7 +120,12 @@ impl Queue {
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        waiting.syncing_since = Some(Instant::now());
         Some(std::mem::take(&mut waiting.releases))
+    }
+
+    fn synced(&self) {
+        self.lock().syncing_since = None;
     }
 }
 
@@ -127,6 +141,7 @@ fn commit<S: Storage>(
             failed.send_replace(Some(error.to_string()));
             return;
         }
+        queue.synced();
         for release in releases {
             deliver(release, peers);
         }

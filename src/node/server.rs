@@ -5,7 +5,7 @@
 //! Invariant: after `stop` returns no task or thread of the node runs, and all that was applied is synced.
 
 use super::clock::Clock;
-use super::commit::Committer;
+use super::commit::{Committer, Committing};
 use super::dialing::{Identity, keep_connected};
 use super::listening::PeerService;
 use super::peers::Peers;
@@ -22,10 +22,12 @@ use crate::dynamo::machine::router::{Activity, Machine};
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::preference::Ring;
+use crate::storage::space::{Space, Watermark};
 use crate::wasm::library::{Library, Settings};
 use crate::wasm::workers::Workers;
 use anyhow::Context as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -34,6 +36,10 @@ use tokio::task::JoinSet;
 const GUEST_QUEUE_PER_THREAD: usize = 64;
 /// How much longer than its deadline a request is waited for before it is given up as lost.
 const GRACE: Duration = Duration::from_secs(1);
+/// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the disk is looked at.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the services and the operator see of a node.
 pub struct Node {
@@ -45,6 +51,7 @@ pub struct Node {
     pub store: Store,
     switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
+    disk_full: AtomicBool,
 }
 
 /// What has to be ended.
@@ -72,7 +79,7 @@ impl Node {
         let foundation = Foundation::lay(&config)?;
         let (failing, failed) = watch::channel(None);
         let peers = Arc::clone(&foundation.peers);
-        let committer = Committer::start(foundation.store.clone(), peers, failing)
+        let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
             .context("starting the committing thread")?;
         let (switchboard, shards) = start_shards(&config, clock, &foundation, &committer)?;
         let registry = Registry::open(
@@ -96,10 +103,14 @@ impl Node {
             store: foundation.store,
             switchboard: switchboard.clone(),
             failed,
+            disk_full: AtomicBool::new(false),
         });
         let (stopping, stop) = watch::channel(false);
+        let mut tasks = node.start_tasks(&stop);
+        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop);
+        tasks.spawn(watch);
         let running = Running {
-            tasks: node.start_tasks(&stop),
+            tasks,
             stopping,
             shards,
             switchboard,
@@ -122,6 +133,45 @@ impl Node {
         tasks.spawn(Arc::clone(&self.registry).gossip(stop.clone()));
         tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
         tasks
+    }
+
+    /// Notices a sync that does not end, and a disk that is nearly full.
+    async fn watch_disk(
+        self: Arc<Self>,
+        committing: Committing,
+        failing: watch::Sender<Option<String>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(DISK_INTERVAL) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            if committing
+                .syncing_for()
+                .is_some_and(|taken| taken > SYNC_TIMEOUT)
+            {
+                let seconds = SYNC_TIMEOUT.as_secs();
+                failing.send_replace(Some(format!("a sync of the disk has taken {seconds} s")));
+            }
+            self.look_at_disk();
+        }
+    }
+
+    fn look_at_disk(&self) {
+        let watermark = match Space::of(&self.config.data) {
+            Ok(space) => space.watermark(),
+            Err(error) => return tracing::warn!(%error, "the free space of the disk is unknown"),
+        };
+        let is_full = watermark == Watermark::Full && self.store.is_durable();
+        if is_full != self.disk_full.swap(is_full, Ordering::Relaxed) {
+            tracing::warn!(?watermark, "the disk of the data folder");
+        }
+    }
+
+    /// Whether clients' values are turned away; deletes and repairs are still taken.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
     }
 
     pub fn id(&self) -> &NodeId {

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 pub enum Step {
     Wait,
     /// Ask the resolver, then call `on_resolved`.
-    Reconcile(Question),
+    Reconcile(Box<Question>),
     Answer(Box<GetReply>),
     Fail(GetError),
 }
@@ -137,7 +137,7 @@ impl Get {
                     ask: Ask::Resolve(siblings.clone()),
                 };
                 self.phase = Phase::Reconciling { siblings };
-                Step::Reconcile(question)
+                Step::Reconcile(Box::new(question))
             }
         }
     }
