@@ -1,6 +1,8 @@
 //! From upload to library: what is kept, what is left behind, what survives a restart and bit rot.
+//!
+//! Invariant: each test has a folder and a library of its own, and looks into the folder.
 
-use super::plugins::{CONCATENATE, PICK_FIRST, Shelf, Text, open, question, settings};
+use super::plugins::{CONCATENATE, Shelf, Text, open, question, settings};
 use rejoin::dynamo::names::Digest;
 use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
 use rejoin::wasm::library::digest_of;
