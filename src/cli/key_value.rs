@@ -89,6 +89,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
             "context": hex::encode(&reply.context),
             "siblings": reply.siblings,
             "resolved": resolved(reply.resolved.as_ref()),
+            "merged": reply.merged.as_ref().map(super::output::value),
             "replicas_answered": reply.replicas_answered,
             "primaries_answered": reply.primaries_answered,
             "coordinator": reply.coordinator,
@@ -102,6 +103,9 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
     );
     if let Some(line) = resolved_line(reply.resolved.as_ref()) {
         eprintln!("{line}");
+    }
+    if let Some(merged) = &reply.merged {
+        eprintln!("stored: {}", readable(&merged.value));
     }
     print_standing(&reply.context, reply.siblings);
     Ok(())

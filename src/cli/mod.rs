@@ -72,7 +72,7 @@ fn explain(error: &anyhow::Error) -> String {
     let causes = error
         .chain()
         .map(|cause| match cause.downcast_ref::<tonic::Status>() {
-            Some(status) => format!("{} ({})", status.message(), status.code()),
+            Some(status) => format!("{} ({:?})", status.message(), status.code()),
             None => cause.to_string(),
         });
     let mut lines: Vec<String> = causes.collect();

@@ -94,6 +94,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
     proto::PutResponse {
         context: encode_context(&reply.context, key),
         siblings: reply.siblings as u32,
+        merged: reply.merged.map(encode_value),
         resolved: Some(encode_resolved(reply.resolved)),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,

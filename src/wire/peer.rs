@@ -160,12 +160,23 @@ fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
     })
 }
 
+fn encode_version(version: &Version) -> Bytes {
+    let mut writer = Writer::with_capacity(version.size_bytes());
+    version.encode(&mut writer);
+    writer.finish()
+}
+
+fn decode_version(bytes: Bytes) -> Decoded<Version> {
+    let mut reader = Reader::new(bytes);
+    let version = Version::decode(&mut reader)?;
+    reader.finish()?;
+    Ok(version)
+}
+
 fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
-    let mut version = Writer::with_capacity(request.version.size_bytes());
-    request.version.encode(&mut version);
     proto::Forward {
         key: Some(encode_key(&request.key)),
-        version: version.finish(),
+        version: encode_version(&request.version),
         context: request.context.encode(&request.key),
         w: request.w.map(u32::from),
         ack: match request.ack {
@@ -179,9 +190,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
 
 fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
     let key = decode_key(forward.key)?;
-    let mut reader = Reader::new(forward.version);
-    let version = Version::decode(&mut reader)?;
-    reader.finish()?;
+    let version = decode_version(forward.version)?;
     let request = PutRequest {
         context: Context::decode(forward.context, &key)?,
         key,
@@ -211,6 +220,11 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
+        merged: reply
+            .merged
+            .as_ref()
+            .map(encode_version)
+            .unwrap_or_default(),
     }
 }
 
@@ -256,6 +270,10 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
         },
         context,
         siblings: stored.siblings as usize,
+        merged: match stored.merged.is_empty() {
+            true => None,
+            false => Some(decode_version(stored.merged)?),
+        },
         resolved: decode_resolved(stored.resolved.unwrap_or_default())?,
         replicas_answered: stored.replicas_answered as usize,
         primaries_answered: stored.primaries_answered as usize,

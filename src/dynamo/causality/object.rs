@@ -129,6 +129,12 @@ impl Object {
         })
     }
 
+    /// The version of one dot, if it is not covered.
+    pub fn version(&self, dot: Dot) -> Option<&Version> {
+        let mut versions = self.versions().filter(|(named, _)| *named == dot);
+        versions.next().map(|(_, version)| version)
+    }
+
     /// The versions that hold a value.
     pub fn live(&self) -> impl Iterator<Item = &Version> {
         self.versions()

@@ -356,6 +356,11 @@ impl Put {
         let object = &replicating.coordinated.object;
         let siblings = object.live().count();
         let seen_all = object.versions().count() == 1;
+        let dot = replicating.coordinated.dot;
+        let merged = match &self.resolved {
+            Resolved::Merged { .. } => object.version(dot).cloned(),
+            Resolved::Single | Resolved::Siblings { .. } => None,
+        };
         let mut context = if seen_all {
             object.context()
         } else {
@@ -363,9 +368,10 @@ impl Put {
         };
         context.fastest = Some(self.me.clone());
         Step::Answer(Box::new(PutReply {
-            dot: replicating.coordinated.dot,
+            dot,
             context,
             siblings,
+            merged,
             resolved: std::mem::replace(&mut self.resolved, Resolved::Single),
             replicas_answered: replicating.quorum.answered(),
             primaries_answered: replicating.quorum.answered(),
