@@ -73,7 +73,7 @@ impl<S: Storage> Machine<S> {
         let (client, deadline) = (get.client, get.deadline);
         match step {
             Step::Wait => {}
-            Step::Reconcile(question) => self.ask(ticket, question, deadline, effects),
+            Step::Reconcile(question) => self.ask(ticket, *question, deadline, effects),
             Step::Answer(reply) => {
                 let outcome = Ok(reply);
                 effects.push(Effect::ReplyGet { client, outcome });
