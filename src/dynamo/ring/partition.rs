@@ -53,7 +53,7 @@ impl Partitions {
 
     /// The part of the ring in which a token falls.
     pub fn of(self, token: Token) -> PartitionId {
-        let scaled = (token.0 >> 64) * u128::from(self.0) >> 64;
+        let scaled = ((token.0 >> 64) * u128::from(self.0)) >> 64;
         PartitionId(scaled as u16)
     }
 }
