@@ -23,8 +23,11 @@ pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 pub const CONTEXT_BYTES_MAX: usize = 16 * 1024;
 /// Actors in one object. Each process that ever coordinated a write of the key adds one.
 pub const ACTORS_MAX: usize = 16 * 1024;
-/// Versions in one object; a bound of the decoder, reached only by blind writers without a resolver.
-pub const SIBLINGS_MAX: usize = 64 * 1024;
+/// Versions in one object; a bound of the decoder. `OBJECT_BYTES_MAX` strikes first: no write is refused for
+/// its siblings, and nothing is stored that could not be read again.
+pub const SIBLINGS_MAX: usize = 512 * 1024;
+/// What a version weighs in memory beside its bytes.
+pub const VERSION_OVERHEAD_BYTES: usize = 128;
 /// From here on a put that shrinks nothing is refused, for its bytes, never for its siblings.
 pub const OBJECT_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// Siblings from which a node warns and counts.
@@ -57,6 +60,9 @@ pub const PEER_QUEUE_MAX: usize = 8 * 1024;
 pub const PEER_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Requests that one shard coordinates at a time; beyond it clients get `RESOURCE_EXHAUSTED`.
 pub const CONVERSATIONS_MAX: usize = 16 * 1024;
+
+/// Puts passed on by others of which a shard remembers that it took them, should a second copy arrive.
+pub const FORWARDS_REMEMBERED_MAX: usize = 16 * 1024;
 
 /// A request without a deadline of its own.
 pub const DEADLINE_DEFAULT_MS: u64 = 5_000;
@@ -120,6 +126,7 @@ pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
 pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
 const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);

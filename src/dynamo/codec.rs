@@ -3,7 +3,7 @@
 //! Canonical: a value has one encoding, so equal states have equal bytes (hash trees and the
 //! simulator compare them). Knows nothing of disk envelopes or protobuf.
 //!
-//! Invariant: any input decodes to `Ok` or `Err`, and never allocates more than its own length.
+//! Invariant: any input decodes to `Ok` or `Err`; nothing is allocated for an entry before its bytes are there.
 
 use super::names::Digest;
 use bytes::Bytes;

@@ -58,6 +58,11 @@ impl Context {
         self.clock.is_empty()
     }
 
+    /// How many writes of `actor` are covered.
+    pub fn count_of(&self, actor: Actor) -> u64 {
+        self.clock.get(&actor).copied().unwrap_or(0)
+    }
+
     pub fn clock(&self) -> impl Iterator<Item = (Actor, u64)> {
         self.clock.iter().map(|(actor, n)| (*actor, *n))
     }
@@ -113,14 +118,31 @@ impl Context {
         let actors = reader.number_max("actors", ACTORS_MAX)?;
         let mut clock = BTreeMap::new();
         for _ in 0..actors {
-            let actor = Actor::decode(&mut reader)?;
-            clock.insert(actor, reader.number()?);
+            let (actor, n) = (Actor::decode(&mut reader)?, reader.number()?);
+            if clock
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= actor)
+            {
+                return Err(DecodeError::Malformed("the order of actors"));
+            }
+            if n == 0 {
+                return Err(DecodeError::Malformed("an actor's count"));
+            }
+            clock.insert(actor, n);
         }
         reader.finish()?;
         Ok(Self {
             clock,
-            fastest: NodeId::new(&name).ok(),
+            fastest: decode_name(&name)?,
         })
+    }
+}
+
+fn decode_name(name: &str) -> Result<Option<NodeId>, DecodeError> {
+    match (name, NodeId::new(name)) {
+        ("", _) => Ok(None),
+        (_, Ok(node)) => Ok(Some(node)),
+        (_, Err(_)) => Err(DecodeError::Malformed("a node name")),
     }
 }
 

@@ -71,6 +71,7 @@ impl fmt::Debug for Dot {
 pub struct ActorSource {
     incarnation: Incarnation,
     epochs_used: u64,
+    epochs_retired: u64,
 }
 
 impl ActorSource {
@@ -78,6 +79,7 @@ impl ActorSource {
         Self {
             incarnation,
             epochs_used: 0,
+            epochs_retired: 0,
         }
     }
 
@@ -94,8 +96,14 @@ impl ActorSource {
         }
     }
 
-    /// Whether this process gave `actor` out; another process's name must never be written under.
+    /// Nothing more is written under the actors given out so far.
+    pub fn retire_all(&mut self) {
+        self.epochs_retired = self.epochs_used;
+    }
+
+    /// Whether this process gave `actor` out and may still write under it; another process's name must
+    /// never be written under.
     pub fn owns(&self, actor: Actor) -> bool {
-        actor.incarnation == self.incarnation
+        actor.incarnation == self.incarnation && actor.epoch > self.epochs_retired
     }
 }

@@ -104,6 +104,11 @@ impl Object {
         Context::from_clock(self.entries.iter().map(|(actor, entry)| (*actor, entry.n)))
     }
 
+    /// Whether `actor` is in the clock, with however many writes.
+    pub fn names(&self, actor: Actor) -> bool {
+        self.entries.contains_key(&actor)
+    }
+
     /// How many writes of `actor` are known.
     pub fn count_of(&self, actor: Actor) -> u64 {
         self.entries.get(&actor).map_or(0, |entry| entry.n)

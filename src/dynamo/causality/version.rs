@@ -9,6 +9,7 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::Digest;
 use crate::limits::{
     CONTENT_TYPE_BYTES_MAX, METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, VALUE_BYTES_MAX,
+    VERSION_OVERHEAD_BYTES,
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -81,7 +82,8 @@ impl Version {
 
     /// Bytes that this version holds in memory and on the wire, roughly.
     pub fn size_bytes(&self) -> usize {
-        self.bytes().map_or(0, Bytes::len) + self.content_type.len() + self.metadata_bytes() + 32
+        let bytes = self.bytes().map_or(0, Bytes::len);
+        bytes + self.content_type.len() + self.metadata_bytes() + VERSION_OVERHEAD_BYTES
     }
 
     fn metadata_bytes(&self) -> usize {

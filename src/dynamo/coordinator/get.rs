@@ -45,6 +45,7 @@ pub struct Get {
     quorum: Quorum,
     /// What each replica that answered holds.
     replies: BTreeMap<NodeId, Object>,
+    /// What the client is shown. Frozen once decided: a reply's context must not cover what came later.
     merged: Object,
     fastest: Option<NodeId>,
     phase: Phase,
@@ -83,7 +84,9 @@ impl Get {
             return Step::Wait; // The network delivered it twice.
         }
         self.fastest.get_or_insert_with(|| from.clone());
-        self.merged.sync(object.clone());
+        if self.phase == Phase::Gathering {
+            self.merged.sync(object.clone());
+        }
         self.replies.insert(from.clone(), object);
         let verdict = self.quorum.count(from);
         self.advance(verdict)
@@ -213,13 +216,17 @@ impl Get {
     /// The replicas that lack something of what was gathered, and the object that they lack it of.
     ///
     /// A repair is a merge like any other write: to an equal state it is none (5, read repair).
-    pub fn stale(&self) -> (Vec<NodeId>, &Object) {
-        let lacks = |(_, held): &(&NodeId, &Object)| **held != self.merged;
+    pub fn stale(&self) -> (Vec<NodeId>, Object) {
+        let mut gathered = self.merged.clone();
+        for held in self.replies.values() {
+            gathered.sync(held.clone());
+        }
+        let lacks = |(_, held): &(&NodeId, &Object)| **held != gathered;
         let stale = self
             .replies
             .iter()
             .filter(lacks)
             .map(|(node, _)| node.clone());
-        (stale.collect(), &self.merged)
+        (stale.collect(), gathered)
     }
 }

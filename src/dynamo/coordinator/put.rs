@@ -4,7 +4,8 @@
 //! the router's; this machine says when and what.
 //!
 //! Invariant: before `Step::Store` nothing was stored and every error says so; after it every error is
-//! `Unknown` (law 8). A plugin that fails costs the merge, never the write (law 1).
+//! `Unknown` (law 8). A plugin that fails costs the merge, never the write (law 1): a resolver has half of the
+//! client's time, so that what is left is enough to store and replicate without it.
 
 use super::super::bucket::{Ack, Binding, Policy, Properties};
 use super::super::causality::context::Context;
@@ -78,6 +79,8 @@ pub struct Put {
     pub origin: Origin,
     pub request: PutRequest,
     pub deadline: Millis,
+    /// From here on no resolver is waited for.
+    merge_by: Millis,
     me: NodeId,
     properties: Properties,
     replicas: usize,
@@ -97,19 +100,20 @@ pub enum Origin {
 }
 
 impl Put {
-    /// A put that this node, one of `replicas`, coordinates.
+    /// A put that this node, one of `replicas`, coordinates between now and its deadline.
     pub fn start(
         origin: Origin,
         request: PutRequest,
         properties: Properties,
         me: NodeId,
         replicas: usize,
-        deadline: Millis,
+        (now, deadline): (Millis, Millis),
     ) -> Self {
         Self {
             origin,
             request,
             deadline,
+            merge_by: now.after(deadline.since(now) / 2),
             me,
             properties,
             replicas,
@@ -319,6 +323,11 @@ impl Put {
         });
     }
 
+    /// The engine failed half-way: the local copy may have the write.
+    pub fn on_maybe_stored(&mut self, reason: String) -> Step {
+        self.unknown(reason)
+    }
+
     pub fn on_ack(&mut self, from: NodeId) -> Step {
         match &mut self.phase {
             Phase::Replicating(replicating) => match replicating.quorum.count(from) {
@@ -339,9 +348,20 @@ impl Put {
         }
     }
 
-    /// Time is up. A guest that is late costs the merge; replicas that are late leave the outcome open.
-    pub fn on_deadline(&mut self) -> Step {
+    /// When `on_timer` is due.
+    pub fn wakes_at(&self) -> Millis {
         match &self.phase {
+            Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.merge_by,
+            _ => self.deadline,
+        }
+    }
+
+    /// Time is up. A guest that is late costs the merge; replicas that are late leave the outcome open.
+    pub fn on_timer(&mut self) -> Step {
+        match &self.phase {
+            Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
+                self.keep_siblings("the resolver did not answer in time".to_owned())
+            }
             Phase::Replicating(_) => self.unknown("the deadline passed".to_owned()),
             Phase::Done => Step::Wait,
             _ => self.fail(PutError::NotStored("the deadline passed".to_owned())),
@@ -355,17 +375,12 @@ impl Put {
         };
         let object = &replicating.coordinated.object;
         let siblings = object.live().count();
-        let seen_all = object.versions().count() == 1;
         let dot = replicating.coordinated.dot;
         let merged = match &self.resolved {
             Resolved::Merged { .. } => object.version(dot).cloned(),
             Resolved::Single | Resolved::Siblings { .. } => None,
         };
-        let mut context = if seen_all {
-            object.context()
-        } else {
-            Context::default()
-        };
+        let mut context = self.seen(&replicating.coordinated);
         context.fastest = Some(self.me.clone());
         Step::Answer(Box::new(PutReply {
             dot,
@@ -377,6 +392,22 @@ impl Put {
             primaries_answered: replicating.quorum.answered(),
             coordinator: self.me.clone(),
         }))
+    }
+
+    /// What the client has now seen: what it had seen before, and its own write where a clock can say so.
+    ///
+    /// The siblings that remain were not shown to it: covering them would let the next put drop them unseen.
+    /// A merge is shown to it, but stands for its inputs only while nothing else remains.
+    fn seen(&self, coordinated: &Coordinated) -> Context {
+        let Coordinated { dot, object, .. } = coordinated;
+        if object.versions().count() == 1 {
+            return object.context();
+        }
+        let mut context = self.request.context.clone();
+        if coordinated.replaced.is_none() && context.count_of(dot.actor) + 1 == dot.counter {
+            context.join(&Context::from_clock([(dot.actor, dot.counter)].into_iter()));
+        }
+        context
     }
 
     fn unknown(&mut self, reason: String) -> Step {

@@ -59,7 +59,8 @@ pub struct GetReply {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutReply {
     pub dot: Dot,
-    /// Covers this write and all before it; empty while siblings remain that the client has not seen.
+    /// Covers what the client had seen, and this write where it stands alone or follows what the client
+    /// had seen. Never a sibling, nor the result of a merge, that the client was not shown.
     pub context: Context,
     /// Live versions that now stand under the key at the coordinator.
     pub siblings: usize,

@@ -10,6 +10,7 @@ use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::ring::partition::PartitionId;
 use super::super::ring::preference::Ring;
 use super::message::Message;
+use super::passed::Passed;
 use crate::limits::{CONVERSATIONS_MAX, DEADLINE_MAX_MS};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(super) struct Desk {
     pub(super) conversations: BTreeMap<Ticket, (Millis, Conversation)>,
     pub(super) timers: BTreeSet<(Millis, Ticket)>,
     pub(super) to_self: VecDeque<Message>,
+    pub(super) passed: Passed,
 }
 
 impl View {
@@ -109,7 +111,9 @@ impl Desk {
     }
 
     pub(super) fn set_timer(&mut self, ticket: Ticket, at: Millis) {
-        if let Some((timed, _)) = self.conversations.get_mut(&ticket) {
+        if let Some((timed, _)) = self.conversations.get_mut(&ticket)
+            && *timed != at
+        {
             self.timers.remove(&(*timed, ticket));
             *timed = at;
             self.timers.insert((at, ticket));

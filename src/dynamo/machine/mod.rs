@@ -11,5 +11,6 @@ pub mod router;
 
 mod desk;
 mod gets;
+mod passed;
 mod puts;
 mod serving;

@@ -42,13 +42,18 @@ impl<S: Storage> Machine<S> {
             Ok((properties, replicas)) => {
                 let w = request.w.unwrap_or(properties.w);
                 let forward = Forward::start(client, request, replicas.into_iter(), w, deadline);
-                let conversation = Conversation::Forward(Box::new(forward));
-                let ticket = self.desk.open(deadline, conversation);
-                self.activity.forwards += 1;
-                let nobody = || "no replica could be reached".to_owned();
-                self.with_forward(ticket, effects, |forward| forward.next(nobody()));
+                self.pass_on(forward, "no replica could be reached".to_owned(), effects);
             }
         }
+    }
+
+    /// Hands a put to another replica; `failure` is what the client is told if there is none.
+    pub(super) fn pass_on(&mut self, forward: Forward, failure: String, effects: &mut Vec<Effect>) {
+        let deadline = forward.deadline;
+        let conversation = Conversation::Forward(Box::new(forward));
+        let ticket = self.desk.open(deadline, conversation);
+        self.activity.forwards += 1;
+        self.with_forward(ticket, effects, |forward| forward.next(failure));
     }
 
     pub(super) fn on_forwarded(
@@ -59,6 +64,9 @@ impl<S: Storage> Machine<S> {
         timeout_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
+        if !self.desk.passed.is_first(&from, ticket) {
+            return; // The first copy is answered, or will be.
+        }
         let deadline = self.desk.deadline(timeout_ms);
         let origin = Origin::Forwarded { from, ticket };
         match self.admit(&request) {
@@ -111,7 +119,8 @@ impl<S: Storage> Machine<S> {
     ) {
         request.version.written_at_ms = self.desk.now.wall_ms;
         let me = self.me.clone();
-        let put = Put::start(origin, request, properties, me, replicas, deadline);
+        let time = (self.desk.now.monotonic, deadline);
+        let put = Put::start(origin, request, properties, me, replicas, time);
         let ticket = self.desk.open(deadline, Conversation::Put(Box::new(put)));
         self.with_put(ticket, effects, |put| put.begin());
     }
@@ -126,14 +135,17 @@ impl<S: Storage> Machine<S> {
             return; // A late reply to a conversation that has ended.
         };
         let step = turn(put);
-        let deadline = put.deadline;
+        let until = put.wakes_at();
         match step {
             put::Step::Wait => {}
-            put::Step::Ask(question) => self.ask(ticket, question, deadline, effects),
+            put::Step::Ask(question) => self.ask(ticket, question, until, effects),
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
             put::Step::Answer(reply) => self.end_put(ticket, Ok(reply), effects),
             put::Step::Fail(error) => self.end_put(ticket, Err(error), effects),
+        }
+        if let Some(wakes_at) = self.desk.put(ticket).map(|put| put.wakes_at()) {
+            self.desk.set_timer(ticket, wakes_at);
         }
     }
 
@@ -144,7 +156,38 @@ impl<S: Storage> Machine<S> {
         let partition = self.view.ring.partition_of(&key);
         match self.copies.record(partition, &key) {
             Ok(record) => self.with_put(ticket, effects, |put| put.on_local(&record.object)),
-            Err(error) => self.end_put(ticket, Err(not_stored(error)), effects),
+            Err(error) => self.leave_to_others(ticket, error, effects),
+        }
+    }
+
+    /// This node cannot store, and has stored nothing: another replica may (law 2).
+    pub(super) fn leave_to_others(
+        &mut self,
+        ticket: Ticket,
+        error: StorageError,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(Conversation::Put(put)) = self.desk.close(ticket) else {
+            return;
+        };
+        let Put {
+            origin,
+            request,
+            deadline,
+            ..
+        } = *put;
+        let replicas = self.admit(&request);
+        match (origin, replicas) {
+            (Origin::Client(client), Ok((properties, replicas))) => {
+                let w = request.w.unwrap_or(properties.w);
+                let others = replicas.into_iter().filter(|node| *node != self.me);
+                let forward = Forward::start(client, request, others, w, deadline);
+                self.pass_on(forward, error.to_string(), effects);
+            }
+            (origin, _) => {
+                let error = PutError::NotStored(error.to_string());
+                self.reply_put(origin, Err(error), effects);
+            }
         }
     }
 
@@ -166,8 +209,9 @@ impl<S: Storage> Machine<S> {
             Ok(coordinated) => {
                 self.replicate(ticket, &key, partition, coordinated, ack, effects);
             }
-            Err(CoordinateError::Storage(error)) => {
-                self.end_put(ticket, Err(not_stored(error)), effects);
+            Err(CoordinateError::Storage(error)) => self.leave_to_others(ticket, error, effects),
+            Err(CoordinateError::MaybeStored(reason)) => {
+                self.with_put(ticket, effects, |put| put.on_maybe_stored(reason));
             }
             Err(error) => {
                 let error = PutError::TooLarge(error.to_string());
@@ -282,8 +326,4 @@ impl<S: Storage> Machine<S> {
             timeout_ms,
         });
     }
-}
-
-fn not_stored(error: StorageError) -> PutError {
-    PutError::NotStored(error.to_string())
 }

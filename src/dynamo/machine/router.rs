@@ -15,6 +15,7 @@ use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
 use super::message::Message;
+use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ impl<S: Storage> Machine<S> {
                 conversations: BTreeMap::new(),
                 timers: BTreeSet::new(),
                 to_self: VecDeque::new(),
+                passed: Passed::default(),
             },
             activity: Activity::default(),
         }
@@ -194,7 +196,7 @@ impl<S: Storage> Machine<S> {
             match self.desk.conversation(ticket) {
                 Some(Conversation::Get(_)) => self.on_get_timer(ticket, effects),
                 Some(Conversation::Put(_)) => {
-                    self.with_put(ticket, effects, |put| put.on_deadline());
+                    self.with_put(ticket, effects, |put| put.on_timer());
                 }
                 Some(Conversation::Forward(_)) => {
                     self.with_forward(ticket, effects, |forward| forward.on_deadline());

@@ -6,7 +6,7 @@
 //! Invariant: a dot is made only under an actor that this process drew for this life of the record (law 4).
 
 use super::super::causality::context::Context;
-use super::super::causality::dot::{ActorSource, Dot, Incarnation};
+use super::super::causality::dot::{Actor, ActorSource, Dot, Incarnation};
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::Key;
@@ -14,7 +14,10 @@ use super::super::ring::partition::PartitionId;
 use super::layout::{object_key, retained_key, retained_range};
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{OBJECT_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX, SIBLINGS_WARN};
+use crate::limits::{
+    ACTORS_MAX, OBJECT_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX, SIBLINGS_MAX,
+    SIBLINGS_WARN,
+};
 
 /// What has happened to this node's copies since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,11 +36,31 @@ pub struct Counters {
     pub merges_retained: u64,
 }
 
-/// Why a coordinated write was not made. Nothing was stored.
+/// Why an object that arrived was not merged. The copy is what it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CoordinateError {
+pub enum WriteError {
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// What no decoder would read again must not be stored.
+    #[error(
+        "the object would have {actors} actors and {siblings} siblings, the limits are {ACTORS_MAX} and {SIBLINGS_MAX}; get the key and put with its context"
+    )]
+    Unreadable { actors: usize, siblings: usize },
+}
+
+/// Why a coordinated write was not made. Nothing was stored, but for `MaybeStored`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoordinateError {
+    /// Another replica may do better.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The engine failed while it wrote: the write may be there, now or after a restart.
+    #[error("the storage failed while it wrote: {0}")]
+    MaybeStored(String),
+    #[error(
+        "the object would have {found} actors, the limit is {ACTORS_MAX}; write to another key"
+    )]
+    TooManyActors { found: usize },
     #[error(
         "the object would have {found} bytes in {siblings} siblings, the limit is {OBJECT_BYTES_MAX}; get the key and put with its context"
     )]
@@ -112,7 +135,7 @@ impl<S: Storage> Copies<S> {
         key: &Key,
         incoming: Object,
         replaced: Option<&Replaced>,
-    ) -> Result<bool, StorageError> {
+    ) -> Result<bool, WriteError> {
         let mut record = self.record(partition, key)?;
         self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
         let before = record.clone();
@@ -120,7 +143,9 @@ impl<S: Storage> Copies<S> {
         if record == before && replaced.is_none() {
             return Ok(false);
         }
-        self.store(partition, key, &record, replaced)?;
+        check_readable(&record.object)?;
+        let batch = self.batch(partition, key, &record, replaced)?;
+        self.apply(batch, &record)?;
         Ok(true)
     }
 
@@ -135,18 +160,12 @@ impl<S: Storage> Copies<S> {
     ) -> Result<Coordinated, CoordinateError> {
         let mut record = self.record(partition, key)?;
         let merged_at_ms = version.written_at_ms;
-        let named = |actor| {
-            context
-                .clock()
-                .find(|(a, _)| *a == actor)
-                .map_or(0, |(_, n)| n)
-        };
-        self.forget_overtaken_header(&mut record, named);
+        self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
         record.object.discard(context);
         let actor = match record.header.filter(|actor| self.actors.owns(*actor)) {
             Some(actor) => actor,
-            None => self.actors.fresh(),
+            None => self.unnamed_actor(&record.object),
         };
         record.header = Some(actor);
         let dot = record.object.event(actor, version);
@@ -155,13 +174,21 @@ impl<S: Storage> Copies<S> {
             let siblings = record.object.live().count();
             return Err(CoordinateError::ObjectTooLarge { found, siblings });
         }
+        if record.object.actors() > ACTORS_MAX {
+            let found = record.object.actors();
+            return Err(CoordinateError::TooManyActors { found });
+        }
         let replaced = merge.map(|merge| Replaced {
             dot,
             merged_by: merge.merged_by,
             merged_at_ms,
             inputs: merge.inputs,
         });
-        self.store(partition, key, &record, replaced.as_ref())?;
+        let batch = self.batch(partition, key, &record, replaced.as_ref())?;
+        self.apply(batch, &record).map_err(|error| match error {
+            StorageError::Failed(message) => CoordinateError::MaybeStored(message),
+            error => error.into(),
+        })?;
         Ok(Coordinated {
             dot,
             object: record.object,
@@ -170,11 +197,7 @@ impl<S: Storage> Copies<S> {
     }
 
     /// Somebody knows of writes under our name that we do not: our record is not what it was.
-    fn forget_overtaken_header(
-        &mut self,
-        record: &mut Record,
-        named: impl Fn(super::super::causality::dot::Actor) -> u64,
-    ) {
+    fn forget_overtaken_header(&mut self, record: &mut Record, named: impl Fn(Actor) -> u64) {
         let Some(actor) = record.header else { return };
         if self.actors.owns(actor) && named(actor) > record.object.count_of(actor) {
             record.header = None;
@@ -182,19 +205,41 @@ impl<S: Storage> Copies<S> {
         }
     }
 
-    fn store(
+    /// An actor that the object does not name. A forged context can name one before it is given out, with
+    /// a count that leaves no room for a next one.
+    fn unnamed_actor(&mut self, object: &Object) -> Actor {
+        loop {
+            let actor = self.actors.fresh();
+            if !object.names(actor) {
+                return actor;
+            }
+        }
+    }
+
+    fn batch(
         &mut self,
         partition: PartitionId,
         key: &Key,
         record: &Record,
         replaced: Option<&Replaced>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Batch, StorageError> {
         let mut batch = Batch::default();
         batch.put(object_key(partition, key), record.encode());
         if let Some(replaced) = replaced {
             self.retain(partition, key, replaced, &mut batch)?;
         }
-        self.storage.apply(batch)?;
+        Ok(batch)
+    }
+
+    /// After a failure nobody knows which dots are on the disk, so none of their actors is used again:
+    /// what a restart brings back could else be another value under the same dot (law 4).
+    fn apply(&mut self, batch: Batch, record: &Record) -> Result<(), StorageError> {
+        if let Err(error) = self.storage.apply(batch) {
+            if let StorageError::Failed(_) = error {
+                self.actors.retire_all();
+            }
+            return Err(error);
+        }
         self.counters.storage_writes += 1;
         self.count_siblings(record.object.live().count());
         Ok(())
@@ -243,4 +288,13 @@ impl<S: Storage> Copies<S> {
             .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
             .collect())
     }
+}
+
+/// Law 11 binds us too: a record beyond the decoder's bounds would be taken for a corrupt one, and lost.
+fn check_readable(object: &Object) -> Result<(), WriteError> {
+    let (actors, siblings) = (object.actors(), object.versions().count());
+    if actors > ACTORS_MAX || siblings > SIBLINGS_MAX {
+        return Err(WriteError::Unreadable { actors, siblings });
+    }
+    Ok(())
 }

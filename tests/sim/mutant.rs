@@ -1,0 +1,69 @@
+//! Defects that are built in on purpose: each checker has to catch the one made for it.
+//!
+//! A checker that nothing can set off proves nothing.
+//!
+//! Invariant: a world without a mutant runs none of this.
+
+use bytes::Bytes;
+use rejoin::dynamo::causality::context::Context;
+use rejoin::dynamo::replica::record::Record;
+use rejoin::dynamo::replica::storage::{Batch, Change};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutant {
+    None,
+    /// A disk that loses one of several siblings.
+    DropsSiblings,
+    /// A disk that applies nothing from the heal on, and says it did.
+    SwallowsWrites,
+    /// Crashed nodes come back under the incarnation that they had.
+    ReusesIncarnation,
+    /// Durable acknowledgements leave before the sync.
+    AcknowledgesEarly,
+    /// A get's context covers one write more of each actor than it showed.
+    WidensContexts,
+    /// Put replies do not reach the client.
+    SwallowsReplies,
+    /// Put replies reach the client twice.
+    RepeatsReplies,
+    /// Nodes are never told that time has passed.
+    StopsTimers,
+    /// An unknown outcome is told as "not stored".
+    DeniesStoring,
+    /// Polite clients forget their contexts.
+    ForgetsContexts,
+    /// A forwarded put is handed to its coordinator twice as if it were two.
+    ForwardsTwice,
+}
+
+/// The batch, with one version less in every object that has several.
+pub fn without_a_sibling(mut batch: Batch) -> Batch {
+    for change in &mut batch.changes {
+        if let Change::Put { value, .. } = change {
+            *value = thinned(value.clone());
+        }
+    }
+    batch
+}
+
+fn thinned(bytes: Bytes) -> Bytes {
+    let Ok(mut record) = Record::decode(bytes.clone()) else {
+        return bytes;
+    };
+    let last = record.object.versions().map(|(dot, _)| dot).last();
+    match last {
+        Some(dot) if record.object.has_siblings() => {
+            let covers = Context::from_clock([(dot.actor, dot.counter)].into_iter());
+            record.object.discard(&covers);
+            record.encode()
+        }
+        _ => bytes,
+    }
+}
+
+/// The same context, one write wider per actor.
+pub fn widened(context: &Context) -> Context {
+    let mut wide = Context::from_clock(context.clock().map(|(actor, n)| (actor, n + 1)));
+    wide.fastest = context.fastest.clone();
+    wide
+}

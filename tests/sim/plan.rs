@@ -1,0 +1,172 @@
+//! One seed, unfolded: the cluster, its buckets, its faults and its weather.
+//!
+//! Every kind of fault is on in half of the runs, so that no fault always hides behind another.
+//!
+//! Invariant: a plan is a pure function of its seed.
+
+use super::guests::{Guest, RESOLVERS, VALIDATORS};
+use bytes::Bytes;
+use rand::seq::IndexedRandom;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rejoin::dynamo::bucket::{Ack, BucketTable, Policy, Properties};
+use rejoin::dynamo::names::{BucketName, Key, NodeId};
+use std::collections::BTreeSet;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    Loss,
+    Duplication,
+    Partition,
+    OneWay,
+    Crash,
+    Wipe,
+    Forget,
+    SlowSync,
+    FailedSync,
+    FailedApply,
+    ReadOnly,
+}
+
+const FAULTS: [Fault; 11] = [
+    Fault::Loss,
+    Fault::Duplication,
+    Fault::Partition,
+    Fault::OneWay,
+    Fault::Crash,
+    Fault::Wipe,
+    Fault::Forget,
+    Fault::SlowSync,
+    Fault::FailedSync,
+    Fault::FailedApply,
+    Fault::ReadOnly,
+];
+
+/// How the clients behave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manners {
+    /// Blind, stale and fresh contexts, deletes, timeouts of any length.
+    Any,
+    /// Every put is preceded by a get of its key, quorums overlap, nothing but the network's order is
+    /// against them: the siblings of a key are bounded by the clients.
+    Polite,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub nodes: Vec<NodeId>,
+    pub partitions: u16,
+    pub buckets: BucketTable,
+    pub keys: Vec<Key>,
+    pub clients: usize,
+    pub requests_per_client: usize,
+    pub manners: Manners,
+    pub faults: BTreeSet<Fault>,
+    pub delay_ms_max: u64,
+    /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
+    pub clocks: Vec<(i64, u64)>,
+}
+
+impl Plan {
+    pub fn of(seed: u64) -> Self {
+        let mut dice = ChaCha8Rng::seed_from_u64(seed);
+        let manners = match dice.random_bool(0.12) {
+            true => Manners::Polite,
+            false => Manners::Any,
+        };
+        let nodes: Vec<NodeId> = (0..dice.random_range(3..=6)).map(node).collect();
+        let buckets: BucketTable = (0..dice.random_range(1..=3))
+            .map(|place| (bucket(place), properties(manners, nodes.len(), &mut dice)))
+            .collect();
+        let keys = keys(&buckets, dice.random_range(1..=5), &mut dice);
+        Self {
+            seed,
+            partitions: *[1, 4, 8].choose(&mut dice).expect("not empty"),
+            keys,
+            clients: dice.random_range(2..=5),
+            requests_per_client: dice.random_range(10..=40),
+            manners,
+            faults: faults(manners, &mut dice),
+            delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
+            clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
+            buckets,
+            nodes,
+        }
+    }
+
+    pub fn properties(&self, key: usize) -> &Properties {
+        &self.buckets[self.keys[key].bucket()]
+    }
+}
+
+fn node(place: usize) -> NodeId {
+    NodeId::new(&format!("n{place}")).expect("a good name")
+}
+
+fn bucket(place: usize) -> BucketName {
+    BucketName::new(&format!("b{place}")).expect("a good name")
+}
+
+fn keys(buckets: &BucketTable, count: usize, dice: &mut ChaCha8Rng) -> Vec<Key> {
+    let names: Vec<&BucketName> = buckets.keys().collect();
+    let bucket = |dice: &mut ChaCha8Rng| (*names.choose(dice).expect("not empty")).clone();
+    let key = |place: usize| Bytes::from(format!("k{place}"));
+    (0..count)
+        .map(|place| Key::new(bucket(dice), key(place)).expect("a good key"))
+        .collect()
+}
+
+fn clock(dice: &mut ChaCha8Rng) -> (i64, u64) {
+    let skew_ms = *[0, 0, -3_600_000, 3_600_000, 400]
+        .choose(dice)
+        .expect("not empty");
+    (skew_ms, dice.random_range(0..1_000_000))
+}
+
+fn faults(manners: Manners, dice: &mut ChaCha8Rng) -> BTreeSet<Fault> {
+    let wanted: BTreeSet<Fault> = FAULTS
+        .into_iter()
+        .filter(|_| dice.random_bool(0.5))
+        .collect();
+    match manners {
+        Manners::Any if dice.random_bool(0.9) => wanted,
+        Manners::Any => BTreeSet::new(),
+        Manners::Polite => BTreeSet::from([Fault::Duplication]),
+    }
+}
+
+fn properties(manners: Manners, nodes: usize, dice: &mut ChaCha8Rng) -> Properties {
+    let n = dice.random_range(1..=nodes.min(5)) as u8;
+    let r = dice.random_range(1..=n);
+    let (w, policy) = match manners {
+        Manners::Any => (dice.random_range(1..=n), policy(dice)),
+        Manners::Polite => (n + 1 - r, Policy::Siblings),
+    };
+    let validator = match manners == Manners::Any && dice.random_bool(0.25) {
+        true => VALIDATORS.choose(dice).map(|guest| guest.binding()),
+        false => None,
+    };
+    Properties {
+        n,
+        r,
+        w,
+        ack: match dice.random_bool(0.6) {
+            true => Ack::Durable,
+            false => Ack::Buffered,
+        },
+        merge_on_put: policy != Policy::Siblings && dice.random_bool(0.6),
+        policy,
+        validator,
+        ..Properties::default()
+    }
+}
+
+fn policy(dice: &mut ChaCha8Rng) -> Policy {
+    match dice.random_range(0..10) {
+        0..=2 => Policy::Siblings,
+        3 => Policy::LastWriteWins,
+        4..=6 => Policy::Resolver(Guest::Union.binding()),
+        _ => Policy::Resolver(RESOLVERS.choose(dice).expect("not empty").binding()),
+    }
+}

@@ -1,0 +1,152 @@
+//! One run from its seed to the verdict: work under faults, heal, read everything, judge.
+//!
+//! Invariant: every loop here is bounded, so a run that does not settle is reported and not waited for.
+
+use super::clients::Wish;
+use super::disk::Defect;
+use super::history::{Check, Violation};
+use super::mutant::Mutant;
+use super::plan::Plan;
+use super::trace::Trace;
+use super::world::World;
+use rejoin::dynamo::bucket::Ack;
+use rejoin::dynamo::causality::object::Object;
+
+/// Longer than any run takes: clients x requests x the longest timeout.
+const WORK_MS_MAX: u64 = 3_600_000;
+/// Longer than any conversation lives.
+const SETTLE_MS: u64 = 30_000;
+/// Rounds of reads after which the replicas have to be equal.
+const ROUNDS_MAX: usize = 3;
+const READ_TIMEOUT_MS: u64 = 5_000;
+
+/// What came of a run.
+pub struct Report {
+    pub violations: Vec<Violation>,
+    pub trace: Trace,
+}
+
+pub fn run(seed: u64, mutant: Mutant, trace: Trace) -> Report {
+    run_plan(Plan::of(seed), mutant, trace)
+}
+
+pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
+    let mut world = World::new(plan, mutant, trace);
+    while !world.clients.are_done() && world.now_ms < WORK_MS_MAX && !world.is_idle() {
+        world.run_to(world.now_ms + 1_000);
+    }
+    world.make_peace();
+    world.settle();
+    if mutant == Mutant::SwallowsWrites {
+        for node in &world.nodes {
+            node.disk.borrow_mut().defect = Defect::Swallows;
+        }
+        world.nodes[0].disk.borrow_mut().wipe();
+    }
+    world.converge();
+    world.judge();
+    Report {
+        violations: world.history.violations,
+        trace: world.trace,
+    }
+}
+
+impl World {
+    /// Everything that is under way comes to its end, and nothing else happens.
+    fn settle(&mut self) {
+        self.run_to(self.now_ms + SETTLE_MS);
+        let open: usize = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.machine.as_ref())
+            .map(|machine| machine.conversations())
+            .sum();
+        if open > 0 || !self.is_idle() {
+            let what = format!("{open} conversations are left after everything has settled");
+            self.history.accuse(Check::Leaked, what);
+        }
+        let unanswered = self.clients.pending.len();
+        if unanswered > 0 {
+            let what = format!("{unanswered} requests were never answered");
+            self.history.accuse(Check::Replies, what);
+            self.clients.pending.clear();
+        }
+    }
+
+    /// Reads every key from every node at R = N until nothing changes, and then once more.
+    fn converge(&mut self) {
+        for _ in 0..ROUNDS_MAX {
+            let before = self.storage_writes();
+            self.read_everything();
+            if self.storage_writes() == before {
+                break;
+            }
+        }
+        self.check_equal();
+        let before = self.storage_writes();
+        self.read_everything();
+        let written = self.storage_writes() - before;
+        if written > 0 {
+            let what = format!("{written} storage writes by reads of equal replicas");
+            self.history.accuse(Check::ReadWrote, what);
+        }
+    }
+
+    fn read_everything(&mut self) {
+        for key in 0..self.stage.plan.keys.len() {
+            let r = Some(self.stage.replicas(key).len() as u8);
+            for node in 0..self.nodes.len() {
+                let timeout_ms = READ_TIMEOUT_MS;
+                self.ask(None, node, Wish::Get { key, r, timeout_ms });
+            }
+        }
+        self.settle();
+    }
+
+    fn storage_writes(&self) -> u64 {
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        machines
+            .map(|machine| machine.activity().copies.storage_writes)
+            .sum()
+    }
+
+    /// What the replicas of a key hold at the end.
+    fn copies(&mut self, key: usize) -> Vec<Object> {
+        let name = self.stage.plan.keys[key].clone();
+        let replicas = self.stage.replicas(key);
+        let mut copies = Vec::new();
+        for node in replicas {
+            let machine = self.nodes[node].machine.as_mut().expect("all are up");
+            let (record, _) = machine.inspect(&name).expect("all disks are good");
+            copies.push(record.object);
+        }
+        copies
+    }
+
+    fn check_equal(&mut self) {
+        for key in 0..self.stage.plan.keys.len() {
+            let copies = self.copies(key);
+            let first = copies[0].encode();
+            self.trace.note(self.now_ms, &first, || {
+                format!("key {key} ends as {:?}", copies[0])
+            });
+            if copies.iter().any(|copy| copy.encode() != first) {
+                let what = format!("key {key} is {copies:?}");
+                self.history.accuse(Check::Diverged, what);
+            }
+        }
+    }
+
+    fn judge(&mut self) {
+        self.check_siblings();
+        let finals: Vec<Vec<Object>> = (0..self.stage.plan.keys.len())
+            .map(|key| self.copies(key))
+            .collect();
+        let nodes = &self.nodes;
+        let destroyed = |key: usize, ack: Ack| {
+            let harmed = nodes.iter().filter(|node| node.harm.touches(key, ack));
+            harmed.count()
+        };
+        self.history.judge(&finals, destroyed);
+    }
+}

@@ -1,0 +1,655 @@
+//! The whole cluster in one thread: virtual time, one queue of what is to happen, one set of dice.
+//!
+//! Carries out the effects of the machines as a faithful shell would, unless a mutant tells it not to.
+//! Faults come from the nemesis, requests from the clients, judgement from the history.
+//!
+//! Invariant: the same plan and mutant give the same trace.
+
+use super::clients::{Clients, Pending, Wish};
+use super::disk::{Applied, Defect};
+use super::guests::{self, Guest};
+use super::history::{Check, History, Stored};
+use super::mutant::Mutant;
+use super::network::{Network, Route};
+use super::node::{Held, Node};
+use super::plan::{Fault, Manners, Plan};
+use super::trace::Trace;
+use bytes::Bytes;
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rejoin::dynamo::bucket::{BucketTable, Policy};
+use rejoin::dynamo::causality::object::Object;
+use rejoin::dynamo::causality::version::Version;
+use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest};
+use rejoin::dynamo::machine::effect::Effect;
+use rejoin::dynamo::machine::event::Event;
+use rejoin::dynamo::machine::message::Message;
+use rejoin::dynamo::membership::member::Member;
+use rejoin::dynamo::names::{NodeId, Ticket};
+use rejoin::dynamo::reconcile::answer::Answer;
+use rejoin::dynamo::replica::layout::object_key;
+use rejoin::dynamo::replica::record::{Record, Replaced};
+use rejoin::dynamo::replica::storage::Change;
+use rejoin::dynamo::ring::partition::Partitions;
+use rejoin::dynamo::ring::preference::Ring;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// A client's version carries the number of its put, so that the oracle knows it again.
+const PUT_NAME: &str = "put";
+
+/// Something that will happen.
+pub enum Happening {
+    Arrival {
+        from: usize,
+        to: usize,
+        message: Message,
+        /// A second copy dies with the connection, that is with the receiver's process.
+        life: Option<u64>,
+    },
+    Answer {
+        node: usize,
+        life: u64,
+        ticket: Ticket,
+        answer: Answer,
+    },
+    Synced {
+        node: usize,
+        life: u64,
+        batches: u64,
+    },
+    Start {
+        node: usize,
+    },
+    Crash {
+        node: usize,
+        life: u64,
+    },
+    Act {
+        client: usize,
+    },
+    Strike,
+}
+
+/// What is known of the cluster before anything happens.
+pub struct Stage {
+    pub plan: Plan,
+    pub ring: Arc<Ring>,
+    pub buckets: Arc<BucketTable>,
+    /// Where the disks keep the object of each key.
+    pub stored_at: BTreeMap<Bytes, usize>,
+}
+
+pub struct World {
+    pub stage: Stage,
+    pub mutant: Mutant,
+    pub dice: ChaCha8Rng,
+    pub now_ms: u64,
+    pub queue: Queue,
+    pub nodes: Vec<Node>,
+    pub network: Network,
+    pub clients: Clients,
+    pub history: History,
+    pub trace: Trace,
+}
+
+/// What is to happen, in the order of its time.
+#[derive(Default)]
+pub struct Queue {
+    pub is_at_peace: bool,
+    entries: BTreeMap<(u64, u64), Happening>,
+    used: u64,
+}
+
+impl Queue {
+    pub fn push(&mut self, at_ms: u64, happening: Happening) {
+        self.used += 1;
+        self.entries.insert((at_ms, self.used), happening);
+    }
+
+    fn next_ms(&self) -> Option<u64> {
+        self.entries.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn pop(&mut self) -> Option<Happening> {
+        self.entries.pop_first().map(|(_, happening)| happening)
+    }
+}
+
+impl Stage {
+    fn new(plan: Plan) -> Self {
+        let members = plan.nodes.iter().cloned().map(Member::new).collect();
+        let partitions = Partitions::new(plan.partitions).expect("in bounds");
+        let ring = Arc::new(Ring::new(partitions, members).expect("distinct members"));
+        let keys = plan.keys.iter().enumerate();
+        Self {
+            stored_at: keys
+                .map(|(place, key)| (object_key(ring.partition_of(key), key), place))
+                .collect(),
+            buckets: Arc::new(plan.buckets.clone()),
+            ring,
+            plan,
+        }
+    }
+
+    /// The nodes that keep a key.
+    pub fn replicas(&self, key: usize) -> Vec<usize> {
+        let partition = self.ring.partition_of(&self.plan.keys[key]);
+        let primaries = self.ring.primaries(partition, self.plan.properties(key).n);
+        primaries.map(|id| self.place(id)).collect()
+    }
+
+    fn place(&self, id: &NodeId) -> usize {
+        let found = self.plan.nodes.iter().position(|node| node == id);
+        found.expect("a member")
+    }
+
+    fn is_lawful(&self, key: usize) -> bool {
+        let union = Policy::Resolver(Guest::Union.binding());
+        self.plan.properties(key).policy == union
+    }
+}
+
+impl World {
+    pub fn new(plan: Plan, mutant: Mutant, trace: Trace) -> Self {
+        let defect = match mutant {
+            Mutant::DropsSiblings => Defect::DropsSiblings,
+            _ => Defect::None,
+        };
+        let stage = Stage::new(plan);
+        let plan = &stage.plan;
+        let nodes = plan.nodes.iter().zip(&plan.clocks);
+        let mut world = Self {
+            mutant,
+            dice: ChaCha8Rng::seed_from_u64(!plan.seed),
+            now_ms: 0,
+            queue: Queue::default(),
+            nodes: nodes
+                .map(|(id, clocks)| Node::new(id.clone(), *clocks, defect))
+                .collect(),
+            network: Network::new(
+                weather(plan, Fault::Loss, 0.05),
+                weather(plan, Fault::Duplication, 0.1),
+                plan.delay_ms_max,
+            ),
+            clients: Clients::new(plan),
+            history: History::new(
+                plan.nodes.len(),
+                (0..plan.keys.len())
+                    .map(|key| stage.is_lawful(key))
+                    .collect(),
+            ),
+            trace,
+            stage,
+        };
+        (0..world.nodes.len()).for_each(|node| world.start(node));
+        for client in 0..world.stage.plan.clients {
+            world.queue.push(0, Happening::Act { client });
+        }
+        if world.stage.plan.manners == Manners::Any {
+            world.queue.push(50, Happening::Strike);
+        }
+        world
+    }
+
+    pub fn start(&mut self, node: usize) {
+        if self.nodes[node].is_up() {
+            return;
+        }
+        let incarnation = match self.mutant {
+            Mutant::ReusesIncarnation => node as u64,
+            _ => self.dice.next_u64(),
+        };
+        let ring = Arc::clone(&self.stage.ring);
+        let buckets = Arc::clone(&self.stage.buckets);
+        self.nodes[node].start(incarnation, ring, buckets);
+        self.trace.note(self.now_ms, &[b's', node as u8], || {
+            format!("n{node} starts as {incarnation:x}")
+        });
+    }
+
+    /// Lets everything happen that is due by `end_ms`.
+    pub fn run_to(&mut self, end_ms: u64) {
+        while let Some(at_ms) = self.next_ms().filter(|at| *at <= end_ms) {
+            let wakes = self.next_timer();
+            self.now_ms = self.now_ms.max(at_ms);
+            match wakes.filter(|(timer_ms, _)| *timer_ms <= at_ms) {
+                Some((_, node)) => self.step(node, Event::Tick, None),
+                None => {
+                    let happening = self.queue.pop().expect("it is due");
+                    self.happen(happening);
+                }
+            }
+        }
+        self.now_ms = end_ms;
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.next_ms().is_none()
+    }
+
+    fn next_ms(&self) -> Option<u64> {
+        let timer = self.next_timer().map(|(at, _)| at);
+        timer.into_iter().chain(self.queue.next_ms()).min()
+    }
+
+    fn next_timer(&self) -> Option<(u64, usize)> {
+        if self.mutant == Mutant::StopsTimers {
+            return None;
+        }
+        let nodes = self.nodes.iter().enumerate();
+        nodes
+            .filter_map(|(place, node)| Some((node.wakes_at()?, place)))
+            .min()
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Arrival {
+                from,
+                to,
+                message,
+                life,
+            } => {
+                let is_same = life.is_none_or(|life| life == self.nodes[to].life);
+                if is_same {
+                    self.arrive(from, to, message);
+                }
+            }
+            Happening::Answer {
+                node,
+                life,
+                ticket,
+                answer,
+            } if life == self.nodes[node].life => {
+                let attempt = self.nodes[node].process.asks.get(&ticket).copied();
+                self.step(node, Event::Answered { ticket, answer }, attempt);
+            }
+            Happening::Synced {
+                node,
+                life,
+                batches,
+            } if life == self.nodes[node].life => self.on_synced(node, batches),
+            Happening::Crash { node, life } if life == self.nodes[node].life => self.crash(node),
+            Happening::Answer { .. } | Happening::Synced { .. } | Happening::Crash { .. } => {}
+            Happening::Start { node } => self.start(node),
+            Happening::Act { client } => self.act(client),
+            Happening::Strike if self.queue.is_at_peace => {}
+            Happening::Strike => self.strike(),
+        }
+    }
+
+    fn arrive(&mut self, from: usize, to: usize, message: Message) {
+        let attempt = match &message {
+            Message::Forward { request, .. } => named(&request.version),
+            _ => None,
+        };
+        let again = match (&message, self.mutant) {
+            (
+                Message::Forward {
+                    ticket,
+                    request,
+                    timeout_ms,
+                },
+                Mutant::ForwardsTwice,
+            ) => Some(Message::Forward {
+                ticket: Ticket {
+                    count: !ticket.count,
+                    ..*ticket
+                },
+                request: request.clone(),
+                timeout_ms: *timeout_ms,
+            }),
+            _ => None,
+        };
+        let from = self.nodes[from].id.clone();
+        for message in std::iter::once(message).chain(again) {
+            let from = from.clone();
+            self.step(to, Event::Message { from, message }, attempt);
+        }
+    }
+
+    /// One event for one machine, and all that follows from it.
+    fn step(&mut self, node: usize, event: Event, attempt: Option<usize>) {
+        let now = self.nodes[node].now(self.now_ms);
+        self.trace.note(self.now_ms, &[node as u8], || {
+            format!("n{node} <- {event:?}")
+        });
+        let mut effects = Vec::new();
+        let Some(machine) = &mut self.nodes[node].machine else {
+            return;
+        };
+        machine.step(now, event, &mut effects);
+        let log = self.nodes[node].disk.borrow_mut().take_log();
+        for applied in log {
+            self.on_applied(node, &applied, attempt);
+        }
+        for effect in effects {
+            self.carry_out(node, effect, attempt);
+        }
+        if !self.history.violations.is_empty() {
+            self.trace.freeze();
+        }
+    }
+
+    fn on_applied(&mut self, node: usize, applied: &Applied, attempt: Option<usize>) {
+        let mut object = None;
+        let mut replaced = None;
+        for change in &applied.batch.changes {
+            let Change::Put { key, value } = change else {
+                continue;
+            };
+            match self.stage.stored_at.get(key) {
+                Some(place) => object = Some((*place, key, value)),
+                None => replaced = Replaced::decode(value.clone()).ok(),
+            }
+        }
+        let Some((key, place, bytes)) = object else {
+            return;
+        };
+        self.trace.note(self.now_ms, bytes, || {
+            format!(
+                "n{node} stores key {key}: {:?}",
+                Record::decode(bytes.clone())
+            )
+        });
+        let Ok(after) = Record::decode(bytes.clone()) else {
+            let what = format!("n{node} stores a record of key {key} that cannot be read");
+            return self.history.accuse(Check::Lost, what);
+        };
+        let before = applied.before.get(place).cloned();
+        let before = before.and_then(|bytes| Record::decode(bytes).ok());
+        let before = before.unwrap_or_default().object;
+        self.history.on_stored(&Stored {
+            node,
+            key,
+            before: &before,
+            after: &after.object,
+            replaced: replaced.as_ref(),
+            attempt: attempt.or_else(|| self.newest_named(key, &after.object)),
+        });
+        let unsynced = &mut self.nodes[node].process.unsynced;
+        unsynced.push((applied.number, key, after.object));
+    }
+
+    /// On a timer's turn the put is known by what it stores.
+    fn newest_named(&self, key: usize, object: &Object) -> Option<usize> {
+        let fresh = object
+            .versions()
+            .find(|(dot, _)| !self.history.knows(key, *dot));
+        fresh.and_then(|(_, version)| named(version))
+    }
+
+    fn carry_out(&mut self, node: usize, effect: Effect, attempt: Option<usize>) {
+        match effect {
+            Effect::Send { to, message } => self.send(node, &to, message),
+            Effect::SendOnceSynced { to, message } => self.hold(node, to, message),
+            Effect::Ask {
+                ticket,
+                question,
+                timeout_ms,
+            } => {
+                if let Some(attempt) = attempt {
+                    self.nodes[node].process.asks.insert(ticket, attempt);
+                }
+                let answer = guests::answer(&question, timeout_ms, &mut self.dice);
+                if let Some((delay_ms, answer)) = answer {
+                    let life = self.nodes[node].life;
+                    let answer = Happening::Answer {
+                        node,
+                        life,
+                        ticket,
+                        answer,
+                    };
+                    self.queue.push(self.now_ms + delay_ms, answer);
+                }
+            }
+            Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
+            Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+        }
+    }
+
+    fn send(&mut self, from: usize, to: &NodeId, message: Message) {
+        self.trace.note(self.now_ms, &feed(&message), || {
+            format!("n{from} -> {to} {message:?}")
+        });
+        let to = self.stage.place(to);
+        if to == from {
+            let arrival = Happening::Arrival {
+                from,
+                to,
+                message,
+                life: Some(self.nodes[to].life),
+            };
+            return self.queue.push(self.now_ms, arrival);
+        }
+        let is_up = self.nodes[to].is_up();
+        match self.network.route(from, to, is_up, &mut self.dice) {
+            Route::Swallowed => {}
+            Route::Refused => {
+                if let Some(message) = message.undelivered() {
+                    let life = Some(self.nodes[from].life);
+                    let refusal = Happening::Arrival {
+                        from: to,
+                        to: from,
+                        message,
+                        life,
+                    };
+                    self.queue.push(self.now_ms, refusal);
+                }
+            }
+            Route::Arrives { first, again } => {
+                if let Some(later) = again {
+                    let copy = Happening::Arrival {
+                        from,
+                        to,
+                        message: message.clone(),
+                        life: Some(self.nodes[to].life),
+                    };
+                    self.queue.push(self.now_ms + later, copy);
+                }
+                let life = None;
+                let arrival = Happening::Arrival {
+                    from,
+                    to,
+                    message,
+                    life,
+                };
+                self.queue.push(self.now_ms + first, arrival);
+            }
+        }
+    }
+
+    /// An acknowledgement waits for a sync that starts after everything applied so far.
+    fn hold(&mut self, node: usize, to: NodeId, message: Message) {
+        if self.mutant == Mutant::AcknowledgesEarly {
+            return self.send(node, &to, message);
+        }
+        let batches = self.nodes[node].disk.borrow().batches();
+        self.nodes[node].process.held.push(Held {
+            batches,
+            to,
+            message,
+        });
+        self.sync(node);
+    }
+
+    fn sync(&mut self, node: usize) {
+        if self.nodes[node].process.syncing || self.nodes[node].process.held.is_empty() {
+            return;
+        }
+        self.nodes[node].process.syncing = true;
+        let slow = self.stage.plan.faults.contains(&Fault::SlowSync) && !self.queue.is_at_peace;
+        let delay_ms = match slow && self.dice.random_bool(0.2) {
+            true => self.dice.random_range(0..2_000),
+            false => self.dice.random_range(0..5),
+        };
+        let batches = self.nodes[node].disk.borrow().batches();
+        let life = self.nodes[node].life;
+        let fails = self.stage.plan.faults.contains(&Fault::FailedSync)
+            && !self.queue.is_at_peace
+            && self.dice.random_bool(0.02);
+        let end = match fails {
+            true => Happening::Crash { node, life },
+            false => Happening::Synced {
+                node,
+                life,
+                batches,
+            },
+        };
+        self.queue.push(self.now_ms + delay_ms, end);
+    }
+
+    fn on_synced(&mut self, node: usize, batches: u64) {
+        self.nodes[node].disk.borrow_mut().sync_to(batches);
+        self.nodes[node].process.syncing = false;
+        let unsynced = std::mem::take(&mut self.nodes[node].process.unsynced);
+        for (number, key, object) in unsynced {
+            match number <= batches {
+                true => self.history.on_synced(node, key, &object),
+                false => self.nodes[node]
+                    .process
+                    .unsynced
+                    .push((number, key, object)),
+            }
+        }
+        let held = std::mem::take(&mut self.nodes[node].process.held);
+        for held in held {
+            match held.batches <= batches {
+                true => self.send(node, &held.to, held.message),
+                false => self.nodes[node].process.held.push(held),
+            }
+        }
+        self.sync(node);
+    }
+
+    fn act(&mut self, client: usize) {
+        let up: Vec<usize> = (0..self.nodes.len())
+            .filter(|node| self.nodes[*node].is_up())
+            .collect();
+        if self.clients.all[client].left == 0 {
+            return;
+        }
+        if up.is_empty() {
+            return self.act_again(client, 500);
+        }
+        self.clients.all[client].left -= 1;
+        let node = up[self.dice.random_range(0..up.len())];
+        let wish = self.clients.wish(client, &self.stage.plan, &mut self.dice);
+        self.ask(Some(client), node, wish);
+    }
+
+    /// The client thinks, and then asks for the next thing.
+    pub fn act_again(&mut self, client: usize, pause_ms: u64) {
+        let pause_ms = self.dice.random_range(0..=pause_ms);
+        let act = Happening::Act { client };
+        self.queue.push(self.now_ms + pause_ms, act);
+    }
+
+    /// Sends a client's request to a node.
+    pub fn ask(&mut self, client: Option<usize>, node: usize, wish: Wish) {
+        match wish {
+            Wish::Get { key, r, timeout_ms } => {
+                let pending = Pending {
+                    client,
+                    node,
+                    key,
+                    due_ms: self.now_ms + timeout_ms,
+                    attempt: None,
+                };
+                let id = self.clients.open(pending);
+                let key = self.stage.plan.keys[key].clone();
+                let event = Event::Get {
+                    client: id,
+                    request: GetRequest { key, r },
+                    timeout_ms,
+                };
+                self.step(node, event, None);
+            }
+            Wish::Put {
+                key,
+                mut token,
+                delete,
+                w,
+                ack,
+                timeout_ms,
+            } => {
+                if self.mutant == Mutant::ForgetsContexts {
+                    token = super::clients::Token::default();
+                }
+                let name = self.stage.plan.keys[key].clone();
+                let context = token.context(&name);
+                let properties = self.stage.plan.properties(key);
+                let (w_meant, ack_meant) =
+                    (w.unwrap_or(properties.w), ack.unwrap_or(properties.ack));
+                let sweeps = delete && context.is_empty();
+                let attempt = self
+                    .history
+                    .begin(key, token.seen, sweeps, w_meant, ack_meant);
+                let pending = Pending {
+                    client,
+                    node,
+                    key,
+                    due_ms: self.now_ms + timeout_ms,
+                    attempt: Some(attempt),
+                };
+                let id = self.clients.open(pending);
+                let request = PutRequest {
+                    key: name,
+                    context,
+                    version: version(attempt, delete),
+                    w,
+                    ack,
+                };
+                let request = Box::new(request);
+                let event = Event::Put {
+                    client: id,
+                    request,
+                    timeout_ms,
+                };
+                self.step(node, event, Some(attempt));
+            }
+        }
+    }
+}
+
+fn weather(plan: &Plan, fault: Fault, probability: f64) -> f64 {
+    match plan.faults.contains(&fault) {
+        true => probability,
+        false => 0.0,
+    }
+}
+
+fn version(attempt: usize, delete: bool) -> Version {
+    let mut version = match delete {
+        true => Version::tombstone(0),
+        false => Version::value(format!("w{attempt}"), 0),
+    };
+    let name = PUT_NAME.to_owned();
+    version.metadata.insert(name, attempt.to_string());
+    version
+}
+
+fn named(version: &Version) -> Option<usize> {
+    version.metadata.get(PUT_NAME)?.parse().ok()
+}
+
+/// What of a message goes into the trace's hash.
+fn feed(message: &Message) -> Vec<u8> {
+    let ticket = message.ticket();
+    let mut bytes = ticket.life.to_be_bytes().to_vec();
+    bytes.extend(ticket.count.to_be_bytes());
+    match message {
+        Message::ReadReply {
+            outcome: Ok(object),
+            ..
+        }
+        | Message::Write { object, .. } => bytes.extend(object.encode()),
+        Message::Read { .. } => bytes.push(1),
+        Message::ReadReply { .. } => bytes.push(2),
+        Message::WriteReply { outcome, .. } => bytes.push(3 + u8::from(outcome.is_ok())),
+        Message::Forward { .. } => bytes.push(5),
+        Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
+    }
+    bytes
+}
