@@ -132,7 +132,7 @@ fn wasmtime_is_built_with_gc_and_without_a_second_compiler_or_text() {
 fn cargo_deny_is_told_the_same() {
     let deny = read("deny.toml");
     for (name, [major, minor, patch], _) in MINIMA {
-        let entry = format!("\"{name}@<{major}.{minor}.{patch}\"");
+        let entry = format!("\"{name}:<{major}.{minor}.{patch}\"");
         assert!(deny.contains(&entry), "deny.toml lacks {entry}");
     }
     for (name, _) in BANNED {
