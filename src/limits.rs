@@ -44,6 +44,8 @@ pub const WEIGHT_MAX: u16 = 1000;
 pub const BUCKETS_MAX: usize = 4096;
 /// Plugins of a cluster: each holds compiled code on every node.
 pub const PLUGINS_MAX: usize = 256;
+/// All buckets and plugins together, as nodes exchange them.
+pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 
@@ -119,6 +121,7 @@ pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
+const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
 const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
 const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);

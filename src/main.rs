@@ -1,1 +1,7 @@
-fn main(){}
+//! The `rejoin` binary: everything is in the library's `cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rejoin::cli::main()
+}

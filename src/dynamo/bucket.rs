@@ -92,7 +92,11 @@ pub enum PropertiesError {
     #[error("n is {0}; give 1 to {N_MAX} replicas")]
     Replicas(u8),
     #[error("{name} is {found}, but the bucket has n = {n} replicas; give 1 to {n}")]
-    Quorum { name: &'static str, found: u8, n: u8 },
+    Quorum {
+        name: &'static str,
+        found: u8,
+        n: u8,
+    },
     #[error("the value limit is {found} bytes; give 1 to {VALUE_BYTES_MAX}")]
     ValueLimit { found: usize },
     #[error("the {role} is granted {found} units of fuel; give 1 to {FUEL_MAX}")]
@@ -217,10 +221,8 @@ fn encode_binding(binding: &Binding, writer: &mut Writer) {
 }
 
 fn decode_binding(reader: &mut Reader) -> Result<Binding, DecodeError> {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&reader.raw(32)?);
     Ok(Binding {
-        digest: Digest(digest),
+        digest: reader.digest()?,
         params: reader.bytes("params", PARAMS_BYTES_MAX)?,
         fuel: reader.number()?,
     })

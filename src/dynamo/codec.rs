@@ -5,6 +5,7 @@
 //!
 //! Invariant: any input decodes to `Ok` or `Err`, and never allocates more than its own length.
 
+use super::names::Digest;
 use bytes::Bytes;
 
 /// Why bytes were not believed.
@@ -158,6 +159,13 @@ impl Reader {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(DecodeError::Malformed(what)),
         }
+    }
+
+    /// The 32 bytes that name a plugin.
+    pub fn digest(&mut self) -> Result<Digest, DecodeError> {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&self.raw(32)?);
+        Ok(Digest(digest))
     }
 
     /// Refuses a format that this release does not read.

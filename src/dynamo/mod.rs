@@ -8,6 +8,11 @@
 pub mod bucket;
 pub mod causality;
 pub mod codec;
+pub mod coordinator;
+pub mod machine;
+pub mod membership;
+pub mod metadata;
 pub mod names;
 pub mod reconcile;
 pub mod replica;
+pub mod ring;

@@ -33,9 +33,18 @@ pub struct Now {
     pub wall_ms: u64,
 }
 
-/// Names one conversation of one shard of one process; replies carry it back.
+/// Names one conversation; replies carry it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Ticket(pub u64);
+pub struct Ticket {
+    /// The incarnation of the shard that opened it: a late reply to an earlier process fits nowhere.
+    pub life: u64,
+    /// Counted by the shard.
+    pub count: u64,
+}
+
+/// Names one client request towards the shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientId(pub u64);
 
 /// Why a name was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -2,7 +2,7 @@
 //!
 //! Invariant: each test has a folder and a library of its own, and looks into the folder.
 
-use super::plugins::{CONCATENATE, Shelf, Text, open, question, settings};
+use super::plugins::{CONCATENATE, PICK_FIRST, Shelf, Text, open, question, settings};
 use rejoin::dynamo::names::Digest;
 use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
 use rejoin::wasm::library::digest_of;

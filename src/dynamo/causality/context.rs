@@ -29,7 +29,9 @@ const CONTEXT_ACTORS_MAX: usize = (CONTEXT_BYTES_MAX - FRAME_BYTES_MAX) / ENTRY_
 pub enum ContextError {
     #[error("the context has {found} bytes, the limit is {CONTEXT_BYTES_MAX}")]
     TooLong { found: usize },
-    #[error("the context is not one of this key: its checksum differs; pass the bytes of the last get or put of this very key, unchanged")]
+    #[error(
+        "the context is not one of this key: its checksum differs; pass the bytes of the last get or put of this very key, unchanged"
+    )]
     Checksum,
     #[error("the context {0}")]
     Decode(#[from] DecodeError),

@@ -37,7 +37,8 @@ impl Entry {
         if other.n > self.n {
             *self = other;
         }
-        self.versions.truncate((self.n.saturating_sub(covered)) as usize);
+        self.versions
+            .truncate((self.n.saturating_sub(covered)) as usize);
     }
 }
 
@@ -55,7 +56,10 @@ impl Object {
             versions: VecDeque::new(),
         };
         Self {
-            entries: context.clock().map(|(actor, n)| (actor, entry(n))).collect(),
+            entries: context
+                .clock()
+                .map(|(actor, n)| (actor, entry(n)))
+                .collect(),
         }
     }
 
@@ -125,6 +129,12 @@ impl Object {
         })
     }
 
+    /// The version of one dot, if it is not covered.
+    pub fn version(&self, dot: Dot) -> Option<&Version> {
+        let mut versions = self.versions().filter(|(named, _)| *named == dot);
+        versions.next().map(|(_, version)| version)
+    }
+
     /// The versions that hold a value.
     pub fn live(&self) -> impl Iterator<Item = &Version> {
         self.versions()
@@ -146,7 +156,9 @@ impl Object {
 
     /// Bytes of all versions, roughly.
     pub fn size_bytes(&self) -> usize {
-        self.versions().map(|(_, version)| version.size_bytes()).sum()
+        self.versions()
+            .map(|(_, version)| version.size_bytes())
+            .sum()
     }
 
     pub fn write(&self, writer: &mut Writer) {
@@ -169,7 +181,11 @@ impl Object {
         let mut siblings = 0;
         for _ in 0..actors {
             let actor = Actor::decode(reader)?;
-            if object.entries.last_key_value().is_some_and(|(last, _)| *last >= actor) {
+            if object
+                .entries
+                .last_key_value()
+                .is_some_and(|(last, _)| *last >= actor)
+            {
                 return Err(DecodeError::Malformed("the order of actors"));
             }
             let entry = read_entry(reader, SIBLINGS_MAX - siblings)?;

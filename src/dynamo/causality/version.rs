@@ -114,8 +114,16 @@ impl Version {
     }
 
     pub fn encode(&self, writer: &mut Writer) {
-        let tombstone = if self.is_tombstone() { TAG_TOMBSTONE } else { 0 };
-        let merged = if self.merged_by.is_some() { TAG_MERGED } else { 0 };
+        let tombstone = if self.is_tombstone() {
+            TAG_TOMBSTONE
+        } else {
+            0
+        };
+        let merged = if self.merged_by.is_some() {
+            TAG_MERGED
+        } else {
+            0
+        };
         writer.byte(tombstone | merged);
         writer.number(self.written_at_ms);
         if let Some(digest) = &self.merged_by {
@@ -140,7 +148,7 @@ impl Version {
         let written_at_ms = reader.number()?;
         let merged_by = match tag & TAG_MERGED {
             0 => None,
-            _ => Some(decode_digest(reader)?),
+            _ => Some(reader.digest()?),
         };
         let content_type = reader.text("a content type", CONTENT_TYPE_BYTES_MAX)?;
         let metadata = decode_metadata(reader)?;
@@ -158,18 +166,15 @@ impl Version {
     }
 }
 
-fn decode_digest(reader: &mut Reader) -> Result<Digest, DecodeError> {
-    let mut digest = [0; 32];
-    digest.copy_from_slice(&reader.raw(32)?);
-    Ok(Digest(digest))
-}
-
 fn decode_metadata(reader: &mut Reader) -> Result<BTreeMap<String, String>, DecodeError> {
     let entries = reader.number_max("metadata entries", METADATA_ENTRIES_MAX)?;
     let mut metadata = BTreeMap::new();
     for _ in 0..entries {
         let name = reader.text("a metadata name", METADATA_BYTES_MAX)?;
-        if metadata.last_key_value().is_some_and(|(last, _)| *last >= name) {
+        if metadata
+            .last_key_value()
+            .is_some_and(|(last, _)| *last >= name)
+        {
             return Err(DecodeError::Malformed("the order of metadata"));
         }
         let value = reader.text("a metadata value", METADATA_BYTES_MAX)?;

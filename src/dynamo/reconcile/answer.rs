@@ -35,21 +35,33 @@ pub enum Answer {
 /// Why a guest gave no usable answer. The siblings stay; the message goes to whoever asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuestFailure {
-    #[error("R001 the plugin {digest} trapped: {message}; its author can replay this call with the siblings")]
+    #[error(
+        "R001 the plugin {digest} trapped: {message}; its author can replay this call with the siblings"
+    )]
     Trap { digest: Digest, message: String },
-    #[error("R002 the plugin {digest} used all of its {fuel} units of fuel; raise the bucket's fuel or make the plugin cheaper")]
+    #[error(
+        "R002 the plugin {digest} used all of its {fuel} units of fuel; raise the bucket's fuel or make the plugin cheaper"
+    )]
     OutOfFuel { digest: Digest, fuel: u64 },
-    #[error("R003 the plugin {digest} did not answer within {limit_ms} ms on this node; the node may be overloaded, a retry is safe")]
+    #[error(
+        "R003 the plugin {digest} did not answer within {limit_ms} ms on this node; the node may be overloaded, a retry is safe"
+    )]
     OutOfTime { digest: Digest, limit_ms: u64 },
-    #[error("R004 the plugin {digest} gave an answer that cannot be used: {message}; its author has to mend it")]
+    #[error(
+        "R004 the plugin {digest} gave an answer that cannot be used: {message}; its author has to mend it"
+    )]
     BadAnswer { digest: Digest, message: String },
-    #[error("R005 this node does not have the plugin {digest} yet; it is being fetched, a retry is safe")]
+    #[error(
+        "R005 this node does not have the plugin {digest} yet; it is being fetched, a retry is safe"
+    )]
     Missing { digest: Digest },
     #[error("R006 all plugin workers of this node are busy; a retry is safe")]
     Busy,
     #[error("R007 the plugin {digest} does not export the {role} interface; bind one that does")]
     WrongRole { digest: Digest, role: &'static str },
-    #[error("R008 the plugin {digest} cannot be run on this node: {message}; its operator should look at the log")]
+    #[error(
+        "R008 the plugin {digest} cannot be run on this node: {message}; its operator should look at the log"
+    )]
     Host { digest: Digest, message: String },
 }
 

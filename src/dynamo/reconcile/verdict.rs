@@ -63,7 +63,11 @@ pub fn believe(
         }
         Resolution::Deleted => merged(Content::Tombstone, binding, siblings),
         Resolution::Pick(place) => match siblings.get(place as usize) {
-            Some(picked) => merged(picked.content.clone(), binding, std::slice::from_ref(picked)),
+            Some(picked) => merged(
+                picked.content.clone(),
+                binding,
+                std::slice::from_ref(picked),
+            ),
             None => return bad(format!("it picked {place} of {} siblings", siblings.len())),
         },
         Resolution::KeepSiblings(reason) => {
@@ -76,7 +80,11 @@ pub fn believe(
 
 /// What a resolver may answer with: the bucket's limit, and not much more than it was given.
 pub fn output_bytes_max(siblings: &[Version], value_bytes_max: usize) -> usize {
-    let given: usize = siblings.iter().filter_map(Version::bytes).map(Bytes::len).sum();
+    let given: usize = siblings
+        .iter()
+        .filter_map(Version::bytes)
+        .map(Bytes::len)
+        .sum();
     value_bytes_max.min(4 * given + RESOLVED_SLACK_BYTES)
 }
 
@@ -85,7 +93,9 @@ pub fn output_bytes_max(siblings: &[Version], value_bytes_max: usize) -> usize {
 fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version {
     let first = &siblings[0];
     let agreed = |name: &String, value: &String| {
-        siblings.iter().all(|sibling| sibling.metadata.get(name) == Some(value))
+        siblings
+            .iter()
+            .all(|sibling| sibling.metadata.get(name) == Some(value))
     };
     let metadata: BTreeMap<String, String> = first
         .metadata
@@ -93,10 +103,16 @@ fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version 
         .filter(|(name, value)| agreed(name, value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    let same_type = siblings.iter().all(|s| s.content_type == first.content_type);
+    let same_type = siblings
+        .iter()
+        .all(|s| s.content_type == first.content_type);
     Version {
         content,
-        content_type: if same_type { first.content_type.clone() } else { String::new() },
+        content_type: if same_type {
+            first.content_type.clone()
+        } else {
+            String::new()
+        },
         metadata,
         written_at_ms: siblings.iter().map(|s| s.written_at_ms).max().unwrap_or(0),
         merged_by: Some(binding.digest),

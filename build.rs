@@ -1,0 +1,23 @@
+//! Compiles the protobuf files with a compiler written in Rust, so that no `protoc` is needed.
+
+use std::path::PathBuf;
+
+const FILES: [&str; 5] = [
+    "rejoin/v1/kv.proto",
+    "rejoin/v1/buckets.proto",
+    "rejoin/v1/plugins.proto",
+    "rejoin/v1/cluster.proto",
+    "rejoin/peer/v1/peer.proto",
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo::rerun-if-changed=proto");
+    let descriptors = protox::compile(FILES, ["proto"])?;
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    let bytes = prost::Message::encode_to_vec(&descriptors);
+    std::fs::write(out.join("rejoin.descriptors"), bytes)?;
+    tonic_prost_build::configure()
+        .bytes(".")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

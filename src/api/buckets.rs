@@ -1,0 +1,148 @@
+//! `rejoin.v1.Buckets`.
+
+use super::status;
+use crate::dynamo::bucket::{Ack, Binding, Policy, Properties};
+use crate::dynamo::metadata::row::{Fact, Subject};
+use crate::dynamo::names::BucketName;
+use crate::node::server::Node;
+use crate::wire::bucket as wire;
+use crate::wire::proto::v1 as proto;
+use crate::wire::proto::v1::buckets_server::Buckets;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+
+/// Creates and describes buckets.
+pub struct BucketsService {
+    pub node: Arc<Node>,
+}
+
+#[tonic::async_trait]
+impl Buckets for BucketsService {
+    async fn create(
+        &self,
+        request: Request<proto::CreateBucketRequest>,
+    ) -> Result<Response<proto::CreateBucketResponse>, Status> {
+        let request = request.into_inner();
+        let name = bucket_name(&request.bucket)?;
+        let properties = wire::decode(request.properties.unwrap_or_default());
+        let properties = properties.map_err(status::of_properties)?;
+        self.check(&properties).await?;
+        let fact = Fact::Bucket(properties.clone());
+        let edited = self
+            .node
+            .registry
+            .edit(Subject::Bucket(name.clone()), fact, request.replace);
+        let nodes_reached = edited.await.map_err(status::of_registry)? as u32;
+        Ok(Response::new(proto::CreateBucketResponse {
+            bucket: Some(encode(&name, &properties)),
+            nodes_reached,
+            nodes_total: self.node.ring().members().len() as u32,
+        }))
+    }
+
+    async fn describe(
+        &self,
+        request: Request<proto::DescribeBucketRequest>,
+    ) -> Result<Response<proto::DescribeBucketResponse>, Status> {
+        let name = bucket_name(&request.into_inner().bucket)?;
+        let catalog = self.node.registry.catalog();
+        let Some(properties) = catalog.bucket(&name) else {
+            let error =
+                format!("there is no bucket {name}; create it with `rejoin bucket create {name}`");
+            return Err(status::missing("NO_SUCH_BUCKET", error));
+        };
+        Ok(Response::new(proto::DescribeBucketResponse {
+            bucket: Some(encode(&name, properties)),
+        }))
+    }
+
+    async fn list(
+        &self,
+        _: Request<proto::ListBucketsRequest>,
+    ) -> Result<Response<proto::ListBucketsResponse>, Status> {
+        let catalog = self.node.registry.catalog();
+        let buckets = catalog
+            .buckets()
+            .map(|(name, properties)| encode(name, properties));
+        Ok(Response::new(proto::ListBucketsResponse {
+            buckets: buckets.collect(),
+        }))
+    }
+}
+
+impl BucketsService {
+    /// Checks properties against this cluster: its size, its disks, its plugins.
+    async fn check(&self, properties: &Properties) -> Result<(), Status> {
+        let nodes = self.node.ring().members().len();
+        if usize::from(properties.n) > nodes {
+            let error = format!(
+                "n is {}, but the cluster has {nodes} nodes; give 1 to {nodes}",
+                properties.n
+            );
+            return Err(status::invalid("BAD_PROPERTIES", error));
+        }
+        if properties.ack == Ack::Durable && !self.node.store.is_durable() {
+            let error = "this node keeps its data in memory; create the bucket with `ack` buffered";
+            return Err(status::invalid("NOT_DURABLE", error));
+        }
+        if let Policy::Resolver(binding) = &properties.policy {
+            self.check_binding("resolver", binding).await?;
+        }
+        match &properties.validator {
+            Some(binding) => self.check_binding("validator", binding).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn check_binding(&self, role: &str, binding: &Binding) -> Result<(), Status> {
+        let digest = binding.digest;
+        let catalog = self.node.registry.catalog();
+        let Some(facts) = catalog.plugin(digest) else {
+            let error = format!("there is no plugin {digest}; upload it with `rejoin plugin push`");
+            return Err(status::missing("NO_SUCH_PLUGIN", error));
+        };
+        let fits = if role == "resolver" {
+            facts.is_resolver
+        } else {
+            facts.is_validator
+        };
+        if !fits {
+            let error = format!(
+                "the plugin {} exports no {role}; bind one that does",
+                facts.name
+            );
+            return Err(status::invalid("WRONG_ROLE", error));
+        }
+        let stage = self.node.plugins.stage(digest).await;
+        stage.map_err(|error| status::internal(format!("{error:#}")))?;
+        self.check_params(role, binding.clone()).await
+    }
+
+    /// Asks the plugin itself, away from the asynchronous threads.
+    async fn check_params(&self, role: &str, binding: Binding) -> Result<(), Status> {
+        let library = Arc::clone(self.node.plugins.library());
+        let asked = tokio::task::spawn_blocking(move || {
+            library.check_params(binding.digest, &binding.params)
+        });
+        match asked.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                let error = format!("the params of the {role} were not accepted: {error}");
+                Err(status::invalid("BAD_PARAMS", error))
+            }
+            Err(error) => Err(status::internal(error.to_string())),
+        }
+    }
+}
+
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+fn bucket_name(name: &str) -> Result<BucketName, Status> {
+    BucketName::new(name).map_err(|error| status::invalid("BAD_NAME", error))
+}
+
+fn encode(name: &BucketName, properties: &Properties) -> proto::Bucket {
+    proto::Bucket {
+        bucket: name.as_str().to_owned(),
+        properties: Some(wire::encode(properties)),
+    }
+}

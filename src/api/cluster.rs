@@ -1,0 +1,171 @@
+//! `rejoin.v1.Cluster`: inspection, for operators and tests.
+
+use super::status;
+use crate::dynamo::machine::router::Activity;
+use crate::dynamo::replica::record::Replaced;
+use crate::node::server::Node;
+use crate::wire::key_value::{decode_key, encode_sibling, encode_stored};
+use crate::wire::proto::v1 as proto;
+use crate::wire::proto::v1::cluster_server::Cluster;
+use std::collections::HashMap;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use xxhash_rust::xxh3::xxh3_64;
+
+/// What this node knows and has done.
+pub struct ClusterService {
+    pub node: Arc<Node>,
+}
+
+#[tonic::async_trait]
+impl Cluster for ClusterService {
+    async fn status(
+        &self,
+        _: Request<proto::StatusRequest>,
+    ) -> Result<Response<proto::StatusResponse>, Status> {
+        let node = &self.node;
+        let peers = node.peers.all().map(|(id, link)| proto::Peer {
+            node: id.as_str().to_owned(),
+            address: link.address.clone(),
+            is_connected: link.is_connected(),
+        });
+        Ok(Response::new(proto::StatusResponse {
+            node: node.id().as_str().to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: node.clock.uptime_ms(),
+            peers: peers.collect(),
+            ring_hash: node.ring().hash(),
+            metadata_hash: node.registry.catalog().hash(),
+            storage: node.store.name().to_owned(),
+            durable_available: node.store.is_durable(),
+            counters: self.counters().await,
+        }))
+    }
+
+    async fn ring(
+        &self,
+        _: Request<proto::RingRequest>,
+    ) -> Result<Response<proto::RingResponse>, Status> {
+        let ring = self.node.ring();
+        let owners = |partition| proto::Owners {
+            nodes: ring
+                .primaries(partition, u8::MAX)
+                .map(|id| id.as_str().to_owned())
+                .collect(),
+        };
+        Ok(Response::new(proto::RingResponse {
+            members: self.members(),
+            partitions: ring.partitions().all().map(owners).collect(),
+            ring_hash: ring.hash(),
+        }))
+    }
+
+    async fn preference_list(
+        &self,
+        request: Request<proto::PreferenceListRequest>,
+    ) -> Result<Response<proto::PreferenceListResponse>, Status> {
+        let request = request.into_inner();
+        let key = decode_key(&request.bucket, request.key).map_err(status::of_request)?;
+        let catalog = self.node.registry.catalog();
+        let Some(properties) = catalog.bucket(key.bucket()) else {
+            let error = format!("there is no bucket {}", key.bucket());
+            return Err(status::missing("NO_SUCH_BUCKET", error));
+        };
+        let partition = self.node.ring().partition_of(&key);
+        let nodes = self.node.ring().preference_list(partition);
+        Ok(Response::new(proto::PreferenceListResponse {
+            partition: u32::from(partition.0),
+            nodes: nodes.map(|id| id.as_str().to_owned()).collect(),
+            n: u32::from(properties.n),
+        }))
+    }
+
+    async fn local_record(
+        &self,
+        request: Request<proto::LocalRecordRequest>,
+    ) -> Result<Response<proto::LocalRecordResponse>, Status> {
+        let request = request.into_inner();
+        let key = decode_key(&request.bucket, request.key).map_err(status::of_request)?;
+        let inspection = self.node.inspect(key).await.map_err(status::of_storage)?;
+        let (record, retained) = inspection;
+        let versions = record.object.versions();
+        Ok(Response::new(proto::LocalRecordResponse {
+            siblings: versions
+                .map(|(dot, version)| encode_stored(dot, version.clone()))
+                .collect(),
+            object_hash: xxh3_64(&record.object.encode()),
+            actors: record.object.actors() as u32,
+            retained: retained.into_iter().map(encode_retained).collect(),
+        }))
+    }
+}
+
+impl ClusterService {
+    fn members(&self) -> Vec<proto::Member> {
+        let config = &self.node.config;
+        let address = |node: &str| {
+            let listed = config.members.iter().find(|member| member.node == node);
+            listed
+                .map(|member| member.client.clone())
+                .unwrap_or_default()
+        };
+        let member = |member: &crate::dynamo::membership::member::Member| proto::Member {
+            node: member.id.as_str().to_owned(),
+            weight: u32::from(member.weight),
+            zone: member.zone.clone(),
+            address: address(member.id.as_str()),
+        };
+        self.node.ring().members().iter().map(member).collect()
+    }
+
+    async fn counters(&self) -> HashMap<String, u64> {
+        let mut counters = HashMap::new();
+        for activity in self.node.activity().await {
+            for (name, value) in counted(&activity) {
+                let sum: &mut u64 = counters.entry(name.to_owned()).or_default();
+                *sum = if name.ends_with("_max") {
+                    value.max(*sum)
+                } else {
+                    *sum + value
+                };
+            }
+        }
+        let health = self.node.store.health();
+        counters.insert("storage_syncs".to_owned(), health.syncs);
+        counters.insert("storage_corrupt_items".to_owned(), health.corrupt_items);
+        counters
+    }
+}
+
+fn counted(activity: &Activity) -> [(&'static str, u64); 12] {
+    let copies = &activity.copies;
+    [
+        ("gets", activity.gets),
+        ("puts", activity.puts),
+        ("forwards", activity.forwards),
+        ("read_repairs", activity.read_repairs),
+        ("guest_calls", activity.guest_calls),
+        ("guest_failures", activity.guest_failures),
+        ("storage_writes", copies.storage_writes),
+        ("amnesia_detected", copies.amnesia_detected),
+        ("checksum_errors", copies.checksum_errors),
+        ("siblings_max", copies.siblings_max),
+        ("siblings_warnings", copies.siblings_warnings),
+        ("merges_retained", copies.merges_retained),
+    ]
+}
+
+fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
+    let inputs = replaced.inputs.into_iter();
+    proto::RetainedMerge {
+        dot: replaced.dot.to_string(),
+        merged_by: replaced
+            .merged_by
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
+        merged_at_ms: replaced.merged_at_ms,
+        inputs: inputs
+            .map(|version| encode_sibling(String::new(), version))
+            .collect(),
+    }
+}

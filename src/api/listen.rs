@@ -1,0 +1,212 @@
+//! The two listeners of a node, each with every limit set.
+//!
+//! Clients and peers are apart: a flood on one does not take the other's connections. See
+//! `docs/decisions/0005-listeners.md` for the numbers.
+//!
+//! Invariant: connections, streams, headers, messages and waiting are bounded on both.
+
+use super::buckets::BucketsService;
+use super::cluster::ClusterService;
+use super::deadline::intercept;
+use super::key_value::KvService;
+use super::plugins::PluginsService;
+use crate::limits::PEER_MESSAGE_BYTES_MAX;
+use crate::node::server::Node;
+use crate::wire::proto::DESCRIPTORS;
+use crate::wire::proto::peer::peer_server::PeerServer;
+use crate::wire::proto::v1::buckets_server::BucketsServer;
+use crate::wire::proto::v1::cluster_server::ClusterServer;
+use crate::wire::proto::v1::kv_server::KvServer;
+use crate::wire::proto::v1::plugins_server::PluginsServer;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_stream::Stream;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Server;
+use tonic::transport::server::Connected;
+
+const CLIENT_CONNECTIONS_MAX: usize = 1024;
+const PEER_CONNECTIONS_MAX: usize = 256;
+const STREAMS_MAX: u32 = 128;
+const REQUESTS_PER_CONNECTION_MAX: usize = 64;
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
+const PENDING_RESETS_MAX: usize = 20;
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECTION_AGE_MAX: Duration = Duration::from_secs(3600);
+const CONNECTION_GRACE: Duration = Duration::from_secs(30);
+/// Longer than any deadline; a push waits for three compilers.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const DECODED_BYTES_MAX: usize = 2 * 1024 * 1024;
+const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
+const PEER_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// Serves clients until `stop` resolves and open requests have ended.
+pub async fn serve_clients(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<KvServer<KvService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let kv = KvServer::new(KvService {
+        node: Arc::clone(&node),
+    })
+    .max_decoding_message_size(DECODED_BYTES_MAX)
+    .max_encoding_message_size(ENCODED_BYTES_MAX);
+    let buckets = BucketsServer::new(BucketsService {
+        node: Arc::clone(&node),
+    })
+    .max_decoding_message_size(DECODED_BYTES_MAX)
+    .max_encoding_message_size(ENCODED_BYTES_MAX);
+    let plugins = PluginsServer::new(PluginsService {
+        node: Arc::clone(&node),
+    })
+    .max_decoding_message_size(DECODED_BYTES_MAX)
+    .max_encoding_message_size(ENCODED_BYTES_MAX);
+    let cluster = ClusterServer::new(ClusterService { node })
+        .max_decoding_message_size(DECODED_BYTES_MAX)
+        .max_encoding_message_size(ENCODED_BYTES_MAX);
+    Server::builder()
+        .tcp_nodelay(true)
+        .timeout(REQUEST_TIMEOUT)
+        .load_shed(true)
+        .concurrency_limit_per_connection(REQUESTS_PER_CONNECTION_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .max_connection_age(CONNECTION_AGE_MAX)
+        .max_connection_age_grace(CONNECTION_GRACE)
+        .add_service(health_service)
+        .add_service(reflection)
+        .add_service(InterceptedService::new(kv, intercept))
+        .add_service(InterceptedService::new(buckets, intercept))
+        .add_service(InterceptedService::new(plugins, intercept))
+        .add_service(InterceptedService::new(cluster, intercept))
+        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX), stop)
+        .await?;
+    Ok(())
+}
+
+/// Serves the other nodes until `stop` resolves.
+pub async fn serve_peers(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let peer = PeerServer::new(node.peer_service())
+        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
+    Server::builder()
+        .tcp_nodelay(true)
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_keepalive_interval(Some(KEEP_ALIVE))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS_MAX))
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .initial_stream_window_size(PEER_WINDOW_BYTES)
+        .initial_connection_window_size(4 * PEER_WINDOW_BYTES)
+        .add_service(peer)
+        .serve_with_incoming_shutdown(incoming(listener, PEER_CONNECTIONS_MAX), stop)
+        .await?;
+    Ok(())
+}
+
+/// Accepts at most `connections_max` at a time; the next one waits in the kernel's queue.
+fn incoming(
+    listener: TcpListener,
+    connections_max: usize,
+) -> impl Stream<Item = io::Result<Connection>> {
+    let places = Arc::new(Semaphore::new(connections_max));
+    futures_util::stream::unfold((listener, places), async |(listener, places)| {
+        let place = Arc::clone(&places).acquire_owned().await.ok()?;
+        let accepted = accept(&listener).await.map(|stream| Connection {
+            stream,
+            _place: place,
+        });
+        Some((accepted, (listener, places)))
+    })
+}
+
+/// Running out of file descriptors must not end the server: it waits for some to be closed.
+async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// A connection that holds one of the places.
+struct Connection {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        self.stream.connect_info()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,13 @@
+//! The gRPC services for clients and operators: translate, call the node, translate back.
+//!
+//! Decides nothing about keys. Errors become status codes in `status`, and nowhere else.
+//!
+//! Invariant: a request that is refused here has changed nothing.
+
+pub mod buckets;
+pub mod cluster;
+pub mod deadline;
+pub mod key_value;
+pub mod listen;
+pub mod plugins;
+pub mod status;

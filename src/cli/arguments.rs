@@ -1,0 +1,256 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// An always-writeable key-value store whose conflicts are resolved by WebAssembly that you upload.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub server: Server,
+}
+
+/// Which node is asked, and how the answer is printed.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// Address of any node's client listener.
+    #[arg(
+        long,
+        global = true,
+        env = "REJOIN_SERVER",
+        default_value = "http://127.0.0.1:7001",
+        value_name = "URL"
+    )]
+    pub server: String,
+    /// How long to wait for the answer, in milliseconds.
+    #[arg(long, global = true, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000), value_name = "MS")]
+    pub timeout_ms: u64,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a three-node cluster on this machine, to try things out.
+    Dev(Dev),
+    /// Run one node.
+    Serve(Serve),
+    /// Print the value under a key, resolved by its bucket's policy.
+    Get(Get),
+    /// Store a value.
+    Put(Put),
+    /// Delete a key.
+    Delete(Delete),
+    /// Create and show buckets.
+    #[command(subcommand)]
+    Bucket(Bucket),
+    /// Upload and show resolvers and validators.
+    #[command(subcommand)]
+    Plugin(Plugin),
+    /// Look at nodes, the ring and single replicas.
+    #[command(subcommand)]
+    Cluster(Cluster),
+}
+
+#[derive(Debug, Args)]
+pub struct Dev {
+    /// Play the shopping-cart story: a real conflict, merged by an uploaded plugin. Then exit.
+    #[arg(long)]
+    pub demo: bool,
+    /// Folder of the nodes' data; made if it is missing, taken up if it is there.
+    /// [default: ./rejoin-dev, or with --demo a temporary one]
+    #[arg(long, value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Client port of the first node; the others follow, their peer ports are 100 higher. 0: any free ones.
+    #[arg(long, default_value_t = 7001, value_name = "PORT")]
+    pub port: u16,
+    /// Number of nodes.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9), value_name = "COUNT")]
+    pub nodes: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// TOML file; see docs/configuration.md.
+    #[arg(long, env = "REJOIN_CONFIG", value_name = "FILE")]
+    pub config: PathBuf,
+    /// This node's name, in place of the file's.
+    #[arg(long, env = "REJOIN_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+    /// Data folder, in place of the file's.
+    #[arg(long, env = "REJOIN_DATA", value_name = "FOLDER")]
+    pub data: Option<PathBuf>,
+    /// Where to listen for clients, in place of the file's.
+    #[arg(long, env = "REJOIN_CLIENT", value_name = "ADDRESS")]
+    pub client: Option<SocketAddr>,
+    /// Where to listen for other nodes, in place of the file's.
+    #[arg(long, env = "REJOIN_PEER", value_name = "ADDRESS")]
+    pub peer: Option<SocketAddr>,
+    /// End when the process that started this one ends.
+    #[arg(long, hide = true)]
+    pub with_parent: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Get {
+    pub bucket: String,
+    pub key: String,
+    /// Replicas to wait for, in place of the bucket's R.
+    #[arg(long)]
+    pub r: Option<u32>,
+    /// Also show every stored version, before any policy.
+    #[arg(long)]
+    pub siblings: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Put {
+    pub bucket: String,
+    pub key: String,
+    /// The value; `-` reads it from standard input.
+    pub value: String,
+    /// Context of the get or put before, as printed. Without it the value stands beside what is there.
+    #[arg(long, value_name = "HEX", conflicts_with = "replace")]
+    pub context: Option<String>,
+    /// Get first, and replace what that get shows.
+    #[arg(long)]
+    pub replace: bool,
+    #[arg(long, default_value = "", value_name = "TYPE")]
+    pub content_type: String,
+    /// Metadata; may be given several times.
+    #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub metadata: Vec<(String, String)>,
+    #[command(flatten)]
+    pub write: Write,
+}
+
+#[derive(Debug, Args)]
+pub struct Delete {
+    pub bucket: String,
+    pub key: String,
+    /// Context of the get or put before, as printed. Without it: get first, and delete what that get shows.
+    #[arg(long, value_name = "HEX")]
+    pub context: Option<String>,
+    #[command(flatten)]
+    pub write: Write,
+}
+
+/// How a write is acknowledged.
+#[derive(Debug, Args)]
+pub struct Write {
+    /// Acknowledgements to wait for, in place of the bucket's W.
+    #[arg(long)]
+    pub w: Option<u32>,
+    /// When a replica says that it has the write, in place of the bucket's choice.
+    #[arg(long)]
+    pub ack: Option<AckChoice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum AckChoice {
+    /// In memory: a crash may lose it.
+    Buffered,
+    /// Synced to disk.
+    Durable,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Bucket {
+    /// Create a bucket, or change one with --replace.
+    Create(CreateBucket),
+    /// Show the properties of a bucket.
+    Describe { bucket: String },
+    /// Show all buckets.
+    List,
+}
+
+#[derive(Debug, Args)]
+pub struct CreateBucket {
+    /// 1 to 64 lower-case letters, digits, `-`, `_` and `.`.
+    pub bucket: String,
+    /// Replicas of each key [default: 3].
+    #[arg(long)]
+    pub n: Option<u32>,
+    /// Answers that a get waits for [default: 2].
+    #[arg(long)]
+    pub r: Option<u32>,
+    /// Acknowledgements that a put waits for [default: 2].
+    #[arg(long)]
+    pub w: Option<u32>,
+    /// When a replica says that it has a write [default: durable].
+    #[arg(long)]
+    pub ack: Option<AckChoice>,
+    /// Plugin that resolves siblings: its name, or the first digits of its digest.
+    #[arg(long, value_name = "PLUGIN", conflicts_with = "last_write_wins")]
+    pub resolver: Option<String>,
+    /// File that is handed to the resolver with every call.
+    #[arg(long, value_name = "FILE", requires = "resolver")]
+    pub resolver_params: Option<PathBuf>,
+    /// Fuel of one call of the resolver [default: 50 million].
+    #[arg(long, value_name = "UNITS", requires = "resolver")]
+    pub resolver_fuel: Option<u64>,
+    /// Let the latest write time win, and drop the rest.
+    #[arg(long)]
+    pub last_write_wins: bool,
+    /// Plugin that judges values before they are stored: its name, or the first digits of its digest.
+    #[arg(long, value_name = "PLUGIN")]
+    pub validator: Option<String>,
+    /// File that is handed to the validator with every call.
+    #[arg(long, value_name = "FILE", requires = "validator")]
+    pub validator_params: Option<PathBuf>,
+    /// Fuel of one call of the validator [default: 50 million].
+    #[arg(long, value_name = "UNITS", requires = "validator")]
+    pub validator_fuel: Option<u64>,
+    /// Whether a put stores what the policy makes of its value and the siblings that it did not see.
+    #[arg(long, value_name = "BOOL")]
+    pub merge_on_put: Option<bool>,
+    /// Bytes of a value [default: 1048576, which is also the most].
+    #[arg(long, value_name = "BYTES")]
+    pub value_bytes_max: Option<u64>,
+    /// Change the properties of a bucket that exists.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Upload a WebAssembly component (or a core module with the contract's export names).
+    Push { file: PathBuf },
+    /// Show all plugins.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Cluster {
+    /// Who the asked node is, whom it reaches, what it has done.
+    Status,
+    /// Members, and how the partitions are shared among them.
+    Ring,
+    /// The nodes of a key, in the order in which they are asked.
+    Preference { bucket: String, key: String },
+    /// The asked node's own record of a key.
+    Record { bucket: String, key: String },
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,64 @@
+//! A client of one node, for the commands.
+
+use super::arguments::Server;
+use crate::wire::proto::v1::buckets_client::BucketsClient;
+use crate::wire::proto::v1::cluster_client::ClusterClient;
+use crate::wire::proto::v1::kv_client::KvClient;
+use crate::wire::proto::v1::plugins_client::PluginsClient;
+use anyhow::Context as _;
+use std::time::Duration;
+use tonic::Request;
+use tonic::transport::{Channel, Endpoint};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// A get may return many siblings.
+const DECODED_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Clients of the services of one node, over one connection.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    channel: Channel,
+    timeout: Duration,
+}
+
+impl Connection {
+    /// Connects to the node that the command line names.
+    pub async fn open(server: &Server) -> anyhow::Result<Self> {
+        Self::to(&server.server, Duration::from_millis(server.timeout_ms)).await
+    }
+
+    /// Connects to `url`; every request has `timeout`.
+    pub async fn to(url: &str, timeout: Duration) -> anyhow::Result<Self> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .with_context(|| format!("{url:?} is not an address like http://127.0.0.1:7001"))?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true);
+        let channel = endpoint.connect().await.with_context(|| {
+            format!("no node answers at {url}; start some with `rejoin dev`, or name another with --server")
+        })?;
+        Ok(Self { channel, timeout })
+    }
+
+    /// A request with the deadline of this connection.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.timeout);
+        request
+    }
+
+    pub fn kv(&self) -> KvClient<Channel> {
+        KvClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    }
+
+    pub fn buckets(&self) -> BucketsClient<Channel> {
+        BucketsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    }
+
+    pub fn plugins(&self) -> PluginsClient<Channel> {
+        PluginsClient::new(self.channel.clone())
+    }
+
+    pub fn cluster(&self) -> ClusterClient<Channel> {
+        ClusterClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    }
+}

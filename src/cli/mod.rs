@@ -1,0 +1,81 @@
+//! The command line: one binary for servers, operators and anyone with a key.
+//!
+//! Parses, calls, prints. Flags win over the environment, the environment over files.
+//!
+//! Invariant: exit status 0 means that what was asked has happened; errors go to standard error, with the fix.
+
+pub mod arguments;
+pub mod bucket;
+pub mod cluster;
+pub mod connection;
+pub mod demo;
+pub mod dev;
+pub mod key_value;
+pub mod local;
+pub mod output;
+pub mod plugin;
+pub mod proxy;
+pub mod serve;
+
+use crate::storage::durability;
+use crate::wasm::compiler::child;
+use arguments::{Arguments, Command};
+use clap::Parser as _;
+use std::process::ExitCode;
+
+/// What `main` does.
+pub fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(child::SUBCOMMAND) {
+        return child::main(words);
+    }
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("rejoin: {}", explain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    if let Command::Serve(serve) = &arguments.command {
+        // Before there are threads: the filter is inherited, not imposed.
+        if let Err(error) = durability::install() {
+            tracing::warn!(%error, "durable writes will be refused");
+        }
+        serve.follow_parent()?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(dispatch(arguments))
+}
+
+async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { command, server } = arguments;
+    match command {
+        Command::Serve(serve) => serve::run(serve, server.json).await,
+        Command::Dev(dev) => dev::run(dev, server.json).await,
+        Command::Get(get) => key_value::get(get, &server).await,
+        Command::Put(put) => key_value::put(put, &server).await,
+        Command::Delete(delete) => key_value::delete(delete, &server).await,
+        Command::Bucket(bucket) => bucket::run(bucket, &server).await,
+        Command::Plugin(plugin) => plugin::run(plugin, &server).await,
+        Command::Cluster(cluster) => cluster::run(cluster, &server).await,
+    }
+}
+
+/// The error and its causes in one line; of a gRPC status only what its author wrote.
+fn explain(error: &anyhow::Error) -> String {
+    let causes = error
+        .chain()
+        .map(|cause| match cause.downcast_ref::<tonic::Status>() {
+            Some(status) => format!("{} ({:?})", status.message(), status.code()),
+            None => cause.to_string(),
+        });
+    let mut lines: Vec<String> = causes.collect();
+    lines.dedup();
+    lines.join(": ")
+}

@@ -1,0 +1,172 @@
+//! `rejoin serve`: one node, until it is told to stop.
+//!
+//! Invariant: the ready line is printed when both listeners take connections, and a stop by signal ends
+//! with everything synced and exit status 0.
+
+use super::arguments::Serve;
+use super::output::print_json;
+use crate::api::listen::{serve_clients, serve_peers};
+use crate::config::Config;
+use crate::node::server::Node;
+use anyhow::Context as _;
+use serde_json::json;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// How long open requests may take once the node was told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(12);
+
+impl Serve {
+    /// Asks the kernel to end this process with its parent, if the parent asked for it.
+    pub fn follow_parent(&self) -> anyhow::Result<()> {
+        if self.with_parent {
+            let signal = Some(rustix::process::Signal::TERM);
+            rustix::process::set_parent_process_death_signal(signal)?;
+        }
+        Ok(())
+    }
+
+    fn load(&self) -> anyhow::Result<Config> {
+        let data = self.data.as_ref().map(|data| data.display().to_string());
+        let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
+        let given = [
+            ("node", self.node.clone()),
+            ("data", data),
+            ("client", address(self.client)),
+            ("peer", address(self.peer)),
+        ];
+        let overrides: Vec<(&str, String)> = given
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        Ok(Config::load(&self.config, &overrides)?)
+    }
+}
+
+pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
+    log_to_stderr();
+    let config = serve.load()?;
+    let listeners = Listeners::bind(&config).await?;
+    let (node, running) = Node::start(config).await?;
+    let (stopping, _) = watch::channel(false);
+    let clients = tokio::spawn(serve_clients(
+        Arc::clone(&node),
+        listeners.clients,
+        stopped(&stopping),
+    ));
+    let peers = tokio::spawn(serve_peers(
+        Arc::clone(&node),
+        listeners.peers,
+        stopped(&stopping),
+    ));
+    print_ready(
+        &node,
+        listeners.client_address,
+        listeners.peer_address,
+        json,
+    );
+    let failure = tokio::select! {
+        reason = signalled() => {
+            tracing::info!(reason = reason?, "stopping");
+            None
+        }
+        failure = node.failure() => Some(failure),
+    };
+    stopping.send_replace(true);
+    drain(clients).await;
+    if let Some(reason) = failure {
+        // Its disk may never answer again, so nothing is waited for.
+        anyhow::bail!("the node stopped itself: {reason}");
+    }
+    running.stop().await;
+    peers.abort(); // Its streams last as long as the peers do; nothing is said on them any more.
+    Ok(())
+}
+
+struct Listeners {
+    clients: TcpListener,
+    peers: TcpListener,
+    client_address: SocketAddr,
+    peer_address: SocketAddr,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> anyhow::Result<Self> {
+        let clients = bind("client", config.client).await?;
+        let peers = bind("peer", config.peer).await?;
+        Ok(Self {
+            client_address: clients.local_addr()?,
+            peer_address: peers.local_addr()?,
+            clients,
+            peers,
+        })
+    }
+}
+
+async fn bind(field: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("cannot listen on {address}; choose another `{field}` address, or end who uses it")
+    })
+}
+
+fn log_to_stderr() {
+    // sled logs an error before it returns it, also those that the probe of `durability` is made to cause.
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sled=off"));
+    // A second call, as in tests that run two nodes in one process, changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}
+
+fn print_ready(node: &Node, client: SocketAddr, peer: SocketAddr, json: bool) {
+    let name = node.id();
+    match json {
+        true => print_json(&json!({
+            "ready": name.as_str(),
+            "client": client.to_string(),
+            "peer": peer.to_string(),
+        })),
+        false => println!("{name} is ready: clients at http://{client}, nodes at {peer}"),
+    }
+}
+
+async fn stopped_of(mut stopping: watch::Receiver<bool>) {
+    // The sender outlives the servers; if it does not, it is time to stop as well.
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+fn stopped(stopping: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 'static {
+    stopped_of(stopping.subscribe())
+}
+
+/// Resolves with the name of the signal that asks for an orderly end.
+pub async fn signalled() -> anyhow::Result<&'static str> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => Ok("SIGINT"),
+        _ = terminate.recv() => Ok("SIGTERM"),
+    }
+}
+
+/// Waits for the open requests of clients, but not for ever.
+async fn drain(mut server: tokio::task::JoinHandle<anyhow::Result<()>>) {
+    match tokio::time::timeout(DRAIN_TIMEOUT, &mut server).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::error!(error = format!("{error:#}"), "serving ended badly"),
+        Ok(Err(error)) => tracing::error!(%error, "serving ended badly"),
+        Err(_) => {
+            tracing::warn!("open requests were cut off");
+            server.abort();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What an operator chooses for one node: flags before environment before file.
+//!
+//! Everything else is a constant in `limits`. Starts nothing.
+//!
+//! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
+
+use crate::dynamo::membership::member::{Member, MembersError};
+use crate::dynamo::names::{NameError, NodeId};
+use crate::dynamo::ring::partition::{Partitions, PartitionsError};
+use crate::dynamo::ring::preference::Ring;
+use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where a node keeps its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StorageEngine {
+    /// Embedded sled database in the data folder.
+    Sled,
+    /// Nothing survives the process; refuses durable buckets.
+    Memory,
+}
+
+/// One node of the cluster, as its configuration file lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberConfig {
+    /// Its name.
+    pub node: String,
+    /// Where this node dials it: `host:port` of its peer listener.
+    pub peer: String,
+    /// Where clients find it, for `rejoin cluster ring`.
+    #[serde(default)]
+    pub client: String,
+    #[serde(default = "one")]
+    pub weight: u16,
+    #[serde(default)]
+    pub zone: String,
+}
+
+/// The configuration of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Nodes of different clusters refuse each other.
+    #[serde(default = "default_cluster")]
+    pub cluster: String,
+    /// This node's name; one of the members.
+    pub node: String,
+    /// The folder of everything that this node keeps.
+    pub data: PathBuf,
+    #[serde(default = "default_storage")]
+    pub storage: StorageEngine,
+    /// Listens for clients here.
+    #[serde(default = "default_client")]
+    pub client: SocketAddr,
+    /// Listens for other nodes here.
+    #[serde(default = "default_peer")]
+    pub peer: SocketAddr,
+    /// The whole cluster, this node included.
+    pub members: Vec<MemberConfig>,
+    /// Equal partitions of the ring; the same on every node, for ever.
+    #[serde(default = "default_partitions")]
+    pub partitions: u16,
+    /// Shards of this node; 0: one per core.
+    #[serde(default)]
+    pub shards: u16,
+    /// Threads on which plugins run; 0: one per core.
+    #[serde(default)]
+    pub guest_threads: u16,
+    /// Bytes of an uploaded plugin. More than 1 MiB also raises the budget of its compilation.
+    #[serde(default = "default_plugin_bytes")]
+    pub plugin_bytes_max: usize,
+    /// Bytes of database pages kept in memory.
+    #[serde(default = "default_cache_bytes")]
+    pub cache_bytes: u64,
+    /// Go on with an empty database, and the old one set aside, when it cannot be opened.
+    #[serde(default = "yes")]
+    pub quarantine: bool,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration: {0}")]
+    Read(#[from] config::ConfigError),
+    #[error("`node`: {0}")]
+    Node(#[source] NameError),
+    #[error("`members`: {0}")]
+    Member(#[source] NameError),
+    #[error("`members`: {0}")]
+    Members(#[from] MembersError),
+    #[error(
+        "`members` does not list this node, {0}; every member lists the whole cluster, itself included"
+    )]
+    NotAMember(NodeId),
+    #[error("`partitions`: {0}")]
+    Partitions(#[from] PartitionsError),
+    #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
+    PluginBytes { found: usize },
+    #[error(
+        "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
+    )]
+    NotLoopback {
+        field: &'static str,
+        found: SocketAddr,
+    },
+}
+
+impl Config {
+    /// Reads a file, then the environment (`REJOIN_NODE`, `REJOIN_DATA`, ...), then the given overrides.
+    pub fn load(file: &Path, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder()
+            .add_source(config::File::from(file).format(config::FileFormat::Toml))
+            .add_source(config::Environment::with_prefix("REJOIN").try_parsing(true));
+        for (name, value) in overrides {
+            builder = builder.set_override(*name, value.clone())?;
+        }
+        let config: Self = builder.build()?.try_deserialize()?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Checks the fields against each other.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let me = self.node_id()?;
+        if !self.ring()?.members().iter().any(|member| member.id == me) {
+            return Err(ConfigError::NotAMember(me));
+        }
+        if self.plugin_bytes_max == 0 || self.plugin_bytes_max > PLUGIN_BYTES_MAX {
+            let found = self.plugin_bytes_max;
+            return Err(ConfigError::PluginBytes { found });
+        }
+        for (field, found) in [("client", self.client), ("peer", self.peer)] {
+            if !found.ip().is_loopback() {
+                return Err(ConfigError::NotLoopback { field, found });
+            }
+        }
+        Ok(())
+    }
+
+    pub fn node_id(&self) -> Result<NodeId, ConfigError> {
+        NodeId::new(&self.node).map_err(ConfigError::Node)
+    }
+
+    /// The ring of the listed members.
+    pub fn ring(&self) -> Result<Ring, ConfigError> {
+        let partitions = Partitions::new(self.partitions)?;
+        let members: Result<Vec<Member>, ConfigError> =
+            self.members.iter().map(MemberConfig::member).collect();
+        Ok(Ring::new(partitions, members?)?)
+    }
+
+    /// One per core unless told otherwise; a core's worth of guests must leave room for requests.
+    pub fn shards(&self) -> usize {
+        or_cores(self.shards).min(64)
+    }
+
+    pub fn guest_threads(&self) -> usize {
+        or_cores(self.guest_threads).min(64)
+    }
+}
+
+impl MemberConfig {
+    fn member(&self) -> Result<Member, ConfigError> {
+        Ok(Member {
+            id: NodeId::new(&self.node).map_err(ConfigError::Member)?,
+            weight: self.weight,
+            zone: self.zone.clone(),
+        })
+    }
+}
+
+fn or_cores(asked: u16) -> usize {
+    match asked {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        asked => usize::from(asked),
+    }
+}
+
+fn one() -> u16 {
+    1
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_cluster() -> String {
+    "rejoin".to_owned()
+}
+
+fn default_storage() -> StorageEngine {
+    StorageEngine::Sled
+}
+
+fn default_client() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7001))
+}
+
+fn default_peer() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 7101))
+}
+
+fn default_partitions() -> u16 {
+    PARTITIONS_DEFAULT
+}
+
+fn default_plugin_bytes() -> usize {
+    PLUGIN_BYTES_DEFAULT
+}
+
+fn default_cache_bytes() -> u64 {
+    32 * 1024 * 1024
+}

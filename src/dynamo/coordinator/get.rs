@@ -1,0 +1,225 @@
+//! One get: ask all N replicas, wait for R, merge, let the policy choose, answer, repair the stale.
+//!
+//! Dynamo 4.5 and 5 (the state machine of a read, read repair). Stores nothing but what a replica lacks.
+//!
+//! Invariant: the resolved value goes to the client alone (law 6); a replica is sent stored versions only.
+
+use super::super::bucket::{Policy, Properties};
+use super::super::causality::object::Object;
+use super::super::causality::version::Version;
+use super::super::names::{ClientId, Key, Millis, NodeId};
+use super::super::reconcile::answer::Answer;
+use super::super::reconcile::question::{Ask, Question, canonical_siblings};
+use super::super::reconcile::verdict::{Verdict as Resolution, believe, last_write_wins};
+use super::quorum::{Quorum, Verdict};
+use super::request::{GetError, GetReply, Resolved};
+use std::collections::BTreeMap;
+
+/// What the router has to do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    Wait,
+    /// Ask the resolver, then call `on_resolved`.
+    Reconcile(Box<Question>),
+    Answer(Box<GetReply>),
+    Fail(GetError),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    Gathering,
+    Reconciling {
+        siblings: Vec<Version>,
+    },
+    /// The client has its answer; stragglers may still show that they are stale.
+    Answered,
+}
+
+/// A get on its way.
+#[derive(Debug)]
+pub struct Get {
+    pub client: ClientId,
+    pub key: Key,
+    pub deadline: Millis,
+    properties: Properties,
+    quorum: Quorum,
+    /// What each replica that answered holds.
+    replies: BTreeMap<NodeId, Object>,
+    merged: Object,
+    fastest: Option<NodeId>,
+    phase: Phase,
+}
+
+impl Get {
+    /// A get that waits for `r` of `asked` replicas.
+    pub fn start(
+        client: ClientId,
+        key: Key,
+        properties: Properties,
+        r: u8,
+        asked: usize,
+        deadline: Millis,
+    ) -> Self {
+        Self {
+            client,
+            key,
+            deadline,
+            properties,
+            quorum: Quorum::new(r, asked),
+            replies: BTreeMap::new(),
+            merged: Object::default(),
+            fastest: None,
+            phase: Phase::Gathering,
+        }
+    }
+
+    /// Fails at once where the cluster is too small for R.
+    pub fn check(&self) -> Step {
+        self.on_verdict(Verdict::Pending)
+    }
+
+    pub fn on_reply(&mut self, from: NodeId, object: Object) -> Step {
+        if self.replies.contains_key(&from) {
+            return Step::Wait; // The network delivered it twice.
+        }
+        self.fastest.get_or_insert_with(|| from.clone());
+        self.merged.sync(object.clone());
+        self.replies.insert(from.clone(), object);
+        let verdict = self.quorum.count(from);
+        self.advance(verdict)
+    }
+
+    pub fn on_failure(&mut self, from: NodeId) -> Step {
+        let verdict = self.quorum.count_failure(from);
+        self.advance(verdict)
+    }
+
+    fn advance(&mut self, verdict: Verdict) -> Step {
+        if self.phase != Phase::Gathering {
+            return Step::Wait; // Decided; the reply only counts for repair.
+        }
+        match verdict {
+            Verdict::Reached if self.merged.has_siblings() => self.reconcile(),
+            Verdict::Reached => {
+                let versions = self.merged.live().cloned().collect();
+                self.answer(versions, Resolved::Single)
+            }
+            other => self.on_verdict(other),
+        }
+    }
+
+    fn on_verdict(&self, verdict: Verdict) -> Step {
+        if verdict == Verdict::Impossible || self.quorum.verdict() == Verdict::Impossible {
+            return Step::Fail(GetError::TooFewReplicas {
+                answered: self.quorum.answered(),
+                asked: self.quorum.asked(),
+                needed: self.quorum.needed(),
+            });
+        }
+        Step::Wait
+    }
+
+    fn reconcile(&mut self) -> Step {
+        let siblings = canonical_siblings(&self.merged);
+        match &self.properties.policy {
+            Policy::Siblings => {
+                let reason = "the bucket has no resolver".to_owned();
+                self.answer(siblings, Resolved::Siblings { reason })
+            }
+            Policy::LastWriteWins => {
+                let latest = last_write_wins(&siblings).into_iter().collect();
+                self.answer(latest, Resolved::Merged { by: None, fuel: 0 })
+            }
+            Policy::Resolver(binding) => {
+                let question = Question {
+                    key: self.key.clone(),
+                    binding: binding.clone(),
+                    ask: Ask::Resolve(siblings.clone()),
+                };
+                self.phase = Phase::Reconciling { siblings };
+                Step::Reconcile(Box::new(question))
+            }
+        }
+    }
+
+    pub fn on_resolved(&mut self, answer: Answer) -> Step {
+        let Phase::Reconciling { siblings } = &self.phase else {
+            return Step::Wait; // It answered after its time.
+        };
+        let Policy::Resolver(binding) = &self.properties.policy else {
+            return Step::Wait;
+        };
+        let limit = self.properties.value_bytes_max;
+        let digest = binding.digest;
+        match believe(answer, binding, siblings, limit) {
+            Resolution::One { version, fuel } => {
+                let versions = if version.is_tombstone() {
+                    vec![]
+                } else {
+                    vec![version]
+                };
+                let by = Some(digest);
+                self.answer(versions, Resolved::Merged { by, fuel })
+            }
+            Resolution::Siblings { reason } => {
+                let siblings = siblings.clone();
+                self.answer(siblings, Resolved::Siblings { reason })
+            }
+        }
+    }
+
+    /// The client's time is over: siblings without a resolver's word are still an answer.
+    pub fn on_deadline(&mut self) -> Step {
+        match &self.phase {
+            Phase::Gathering => Step::Fail(GetError::Deadline {
+                answered: self.quorum.answered(),
+                needed: self.quorum.needed(),
+            }),
+            Phase::Reconciling { siblings } => {
+                let reason = "the resolver did not answer before the deadline".to_owned();
+                let siblings = siblings.clone();
+                self.answer(siblings, Resolved::Siblings { reason })
+            }
+            Phase::Answered => Step::Wait,
+        }
+    }
+
+    fn answer(&mut self, versions: Vec<Version>, resolved: Resolved) -> Step {
+        self.phase = Phase::Answered;
+        let mut context = self.merged.context();
+        context.fastest = self.fastest.clone();
+        let siblings = self.merged.versions();
+        Step::Answer(Box::new(GetReply {
+            versions,
+            resolved,
+            context,
+            siblings: siblings
+                .map(|(dot, version)| (dot, version.clone()))
+                .collect(),
+            replicas_answered: self.quorum.answered(),
+            primaries_answered: self.quorum.answered(),
+        }))
+    }
+
+    pub fn is_answered(&self) -> bool {
+        self.phase == Phase::Answered
+    }
+
+    /// Everyone has spoken: nothing is gained by waiting longer.
+    pub fn is_complete(&self) -> bool {
+        self.phase == Phase::Answered && self.quorum.is_complete()
+    }
+
+    /// The replicas that lack something of what was gathered, and the object that they lack it of.
+    ///
+    /// A repair is a merge like any other write: to an equal state it is none (5, read repair).
+    pub fn stale(&self) -> (Vec<NodeId>, &Object) {
+        let lacks = |(_, held): &(&NodeId, &Object)| **held != self.merged;
+        let stale = self
+            .replies
+            .iter()
+            .filter(lacks)
+            .map(|(node, _)| node.clone());
+        (stale.collect(), &self.merged)
+    }
+}

@@ -1,0 +1,136 @@
+//! What clients ask of a coordinator, and what they are told (Dynamo 4.1).
+//!
+//! Invariant: an error says whether the write may have been stored: `NotStored` means it was not, `Unknown`
+//! means that it may be, now or later (law 8).
+
+use super::super::bucket::{Ack, PropertiesError};
+use super::super::causality::context::Context;
+use super::super::causality::dot::Dot;
+use super::super::causality::version::{Version, VersionError};
+use super::super::names::{BucketName, Digest, Key, NodeId};
+
+/// `get(key)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetRequest {
+    pub key: Key,
+    /// Answers to wait for, in place of the bucket's R.
+    pub r: Option<u8>,
+}
+
+/// `put(key, context, object)`, and delete, which the paper does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutRequest {
+    pub key: Key,
+    pub context: Context,
+    /// The client's value, or a tombstone. Its write time is set by the coordinator.
+    pub version: Version,
+    /// Acknowledgements to wait for, in place of the bucket's W.
+    pub w: Option<u8>,
+    /// In place of the bucket's.
+    pub ack: Option<Ack>,
+}
+
+/// How the versions of a reply came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// There was at most one live version.
+    Single,
+    /// The bucket's policy made one of several; no digest for the built-in one.
+    Merged { by: Option<Digest>, fuel: u64 },
+    /// There are several, for this reason.
+    Siblings { reason: String },
+}
+
+/// What a get found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GetReply {
+    /// None: not found. Several: siblings.
+    pub versions: Vec<Version>,
+    pub resolved: Resolved,
+    /// Covers every version that went in; for the put that follows.
+    pub context: Context,
+    /// All stored versions with their dots, tombstones included, before any policy.
+    pub siblings: Vec<(Dot, Version)>,
+    pub replicas_answered: usize,
+    pub primaries_answered: usize,
+}
+
+/// What became of a put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutReply {
+    pub dot: Dot,
+    /// Covers this write and all before it; empty while siblings remain that the client has not seen.
+    pub context: Context,
+    /// Live versions that now stand under the key at the coordinator.
+    pub siblings: usize,
+    /// How the stored value came about.
+    pub resolved: Resolved,
+    /// What is stored in place of the client's value, if a merge on put made it: the context covers what
+    /// went into it, so the client has to be shown it.
+    pub merged: Option<Version>,
+    pub replicas_answered: usize,
+    pub primaries_answered: usize,
+    pub coordinator: NodeId,
+}
+
+/// Why a get has no answer. Nothing was changed; a retry is always safe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GetError {
+    #[error(
+        "there is no bucket {0}; create it with `rejoin bucket create {0}`, or retry if that was just done"
+    )]
+    NoSuchBucket(BucketName),
+    #[error(transparent)]
+    Quorum(#[from] PropertiesError),
+    #[error("{answered} of {asked} replicas answered, {needed} are needed; retry, or lower r")]
+    TooFewReplicas {
+        answered: usize,
+        asked: usize,
+        needed: usize,
+    },
+    #[error(
+        "{answered} of {needed} needed replicas answered before the deadline; retry, or lower r"
+    )]
+    Deadline { answered: usize, needed: usize },
+    #[error(
+        "this node coordinates {limit} requests already; retry after a pause, or at another node"
+    )]
+    Overloaded { limit: usize },
+}
+
+/// Why a put was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PutError {
+    #[error(
+        "there is no bucket {0}; create it with `rejoin bucket create {0}`, or retry if that was just done"
+    )]
+    NoSuchBucket(BucketName),
+    #[error(transparent)]
+    Quorum(#[from] PropertiesError),
+    #[error(transparent)]
+    Version(#[from] VersionError),
+    #[error("the bucket's validator refused the value: {code}: {message}")]
+    Refused { code: String, message: String },
+    /// The bucket takes no unchecked values: it fails closed. Nothing was stored.
+    #[error("the bucket's validator did not judge the value, and nothing was stored: {0}")]
+    Unvalidated(String),
+    /// Nothing was stored; the request as it is will not succeed.
+    #[error("{0}")]
+    TooLarge(String),
+    /// Nothing was stored; a retry is safe.
+    #[error("nothing was stored: {0}; a retry is safe")]
+    NotStored(String),
+    #[error(
+        "this node coordinates {limit} requests already, and nothing was stored; retry after a pause, or at another node"
+    )]
+    Overloaded { limit: usize },
+    /// It may be stored, now or later.
+    #[error(
+        "the outcome is unknown: {acknowledged} of {needed} needed replicas acknowledged, {reason}; the write may be stored: get the key before writing it again"
+    )]
+    Unknown {
+        acknowledged: usize,
+        needed: usize,
+        reason: String,
+    },
+}

@@ -1,0 +1,124 @@
+//! The conversations of a shard, each with its timer, and the snapshots of the cluster that it works by.
+//!
+//! Invariant: a conversation has one timer for as long as it lives, and none after (law 12).
+
+use super::super::bucket::{BucketTable, Properties};
+use super::super::coordinator::forward::Forward;
+use super::super::coordinator::get::Get;
+use super::super::coordinator::put::Put;
+use super::super::names::{Key, Millis, NodeId, Now, Ticket};
+use super::super::ring::partition::PartitionId;
+use super::super::ring::preference::Ring;
+use super::message::Message;
+use crate::limits::{CONVERSATIONS_MAX, DEADLINE_MAX_MS};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// One client request on its way.
+#[derive(Debug)]
+pub(super) enum Conversation {
+    Get(Box<Get>),
+    Put(Box<Put>),
+    Forward(Box<Forward>),
+}
+
+/// What the shard is told about the cluster: immutable snapshots.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) ring: Arc<Ring>,
+    pub(super) buckets: Arc<BucketTable>,
+}
+
+/// The conversations under way, their timers, and what the shard says to itself.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) now: Now,
+    pub(super) life: u64,
+    pub(super) tickets_used: u64,
+    pub(super) conversations: BTreeMap<Ticket, (Millis, Conversation)>,
+    pub(super) timers: BTreeSet<(Millis, Ticket)>,
+    pub(super) to_self: VecDeque<Message>,
+}
+
+impl View {
+    pub(super) fn properties(&self, key: &Key) -> Option<Properties> {
+        self.buckets.get(key.bucket()).cloned()
+    }
+
+    pub(super) fn primaries(&self, key: &Key, n: u8) -> Vec<NodeId> {
+        self.replicas(self.ring.partition_of(key), n)
+    }
+
+    pub(super) fn replicas(&self, partition: PartitionId, n: u8) -> Vec<NodeId> {
+        self.ring.primaries(partition, n).cloned().collect()
+    }
+}
+
+impl Desk {
+    pub(super) fn is_full(&self) -> bool {
+        self.conversations.len() >= CONVERSATIONS_MAX
+    }
+
+    pub(super) fn deadline(&self, timeout_ms: u64) -> Millis {
+        self.now.monotonic.after(timeout_ms.min(DEADLINE_MAX_MS))
+    }
+
+    pub(super) fn open(&mut self, deadline: Millis, conversation: Conversation) -> Ticket {
+        self.tickets_used += 1;
+        let ticket = Ticket {
+            life: self.life,
+            count: self.tickets_used,
+        };
+        self.conversations.insert(ticket, (deadline, conversation));
+        self.timers.insert((deadline, ticket));
+        ticket
+    }
+
+    /// Who a timer or a guest's answer is for.
+    pub(super) fn conversation(&mut self, ticket: Ticket) -> Option<&mut Conversation> {
+        self.conversations
+            .get_mut(&ticket)
+            .map(|(_, conversation)| conversation)
+    }
+
+    pub(super) fn get(&mut self, ticket: Ticket) -> Option<&mut Get> {
+        match self.conversation(ticket) {
+            Some(Conversation::Get(get)) => Some(get),
+            _ => None,
+        }
+    }
+
+    pub(super) fn put(&mut self, ticket: Ticket) -> Option<&mut Put> {
+        match self.conversation(ticket) {
+            Some(Conversation::Put(put)) => Some(put),
+            _ => None,
+        }
+    }
+
+    pub(super) fn forward(&mut self, ticket: Ticket) -> Option<&mut Forward> {
+        match self.conversation(ticket) {
+            Some(Conversation::Forward(forward)) => Some(forward),
+            _ => None,
+        }
+    }
+
+    pub(super) fn close(&mut self, ticket: Ticket) -> Option<Conversation> {
+        let (at, conversation) = self.conversations.remove(&ticket)?;
+        self.timers.remove(&(at, ticket));
+        Some(conversation)
+    }
+
+    pub(super) fn set_timer(&mut self, ticket: Ticket, at: Millis) {
+        if let Some((timed, _)) = self.conversations.get_mut(&ticket) {
+            self.timers.remove(&(*timed, ticket));
+            *timed = at;
+            self.timers.insert((at, ticket));
+        }
+    }
+
+    /// The next conversation whose time has come. Its turn must end it or set a later timer.
+    pub(super) fn due(&self) -> Option<Ticket> {
+        let (at, ticket) = *self.timers.first()?;
+        (at <= self.now.monotonic).then_some(ticket)
+    }
+}

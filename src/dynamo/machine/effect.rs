@@ -1,0 +1,29 @@
+//! What a shard wants done.
+
+use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
+use super::super::names::{ClientId, NodeId, Ticket};
+use super::super::reconcile::question::Question;
+use super::message::Message;
+
+/// One thing that the shell does for a shard, in the order in which it is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Send it. If it certainly cannot leave, hand `Message::undelivered` back as an event.
+    Send { to: NodeId, message: Message },
+    /// Send it after everything applied so far is synced. May be addressed to this very node.
+    SendOnceSynced { to: NodeId, message: Message },
+    /// Ask a guest, for this long at most; hand the answer back as `Event::Answered`.
+    Ask {
+        ticket: Ticket,
+        question: Question,
+        timeout_ms: u64,
+    },
+    ReplyGet {
+        client: ClientId,
+        outcome: Result<Box<GetReply>, GetError>,
+    },
+    ReplyPut {
+        client: ClientId,
+        outcome: Result<Box<PutReply>, PutError>,
+    },
+}

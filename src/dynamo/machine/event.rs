@@ -1,0 +1,39 @@
+//! What happens to a shard.
+
+use super::super::bucket::BucketTable;
+use super::super::coordinator::request::{GetRequest, PutRequest};
+use super::super::names::{ClientId, NodeId, Ticket};
+use super::super::reconcile::answer::Answer;
+use super::super::ring::preference::Ring;
+use super::message::Message;
+use std::sync::Arc;
+
+/// One thing that a shard is told.
+#[derive(Debug, Clone)]
+pub enum Event {
+    Get {
+        client: ClientId,
+        request: GetRequest,
+        timeout_ms: u64,
+    },
+    Put {
+        client: ClientId,
+        request: Box<PutRequest>,
+        timeout_ms: u64,
+    },
+    Message {
+        from: NodeId,
+        message: Message,
+    },
+    /// A guest answered, or failed to.
+    Answered {
+        ticket: Ticket,
+        answer: Answer,
+    },
+    /// The buckets are these from now on.
+    Buckets(Arc<BucketTable>),
+    /// The ring is this from now on.
+    Ring(Arc<Ring>),
+    /// Time has passed: `Machine::next_deadline` has come.
+    Tick,
+}

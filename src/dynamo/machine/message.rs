@@ -1,0 +1,115 @@
+//! What nodes say to each other about keys.
+//!
+//! The encoding is `wire`'s. Requests to oneself take the same form (the local copy is asked like a remote
+//! one).
+//!
+//! Invariant: every request has a reply with its ticket, even if only that the request got nowhere.
+
+use super::super::bucket::Ack;
+use super::super::causality::object::Object;
+use super::super::coordinator::request::{PutError, PutReply, PutRequest};
+use super::super::names::{Key, Ticket};
+use super::super::replica::record::Replaced;
+
+/// One message between two nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    Read {
+        ticket: Ticket,
+        key: Key,
+    },
+    ReadReply {
+        ticket: Ticket,
+        outcome: Result<Object, ReplicaFailure>,
+    },
+    /// Merge this object into your copy: a replica write or a read repair.
+    Write {
+        ticket: Ticket,
+        key: Key,
+        object: Object,
+        replaced: Option<Box<Replaced>>,
+        ack: Ack,
+    },
+    WriteReply {
+        ticket: Ticket,
+        outcome: Result<(), ReplicaFailure>,
+    },
+    /// Coordinate this put; do not pass it on.
+    Forward {
+        ticket: Ticket,
+        request: Box<PutRequest>,
+        /// What is left of the client's deadline.
+        timeout_ms: u64,
+    },
+    ForwardReply {
+        ticket: Ticket,
+        outcome: Result<Box<PutReply>, PutError>,
+    },
+}
+
+/// Why a replica did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ReplicaFailure {
+    #[error("the node cannot be reached")]
+    Unreachable,
+    #[error("its storage failed: {0}")]
+    Storage(String),
+}
+
+impl Message {
+    /// The key of a request, which decides the shard that serves it; none for a reply.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::Read { key, .. } | Self::Write { key, .. } => Some(key),
+            Self::Forward { request, .. } => Some(&request.key),
+            Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+        }
+    }
+
+    pub fn ticket(&self) -> Ticket {
+        match self {
+            Self::Read { ticket, .. } | Self::ReadReply { ticket, .. } => *ticket,
+            Self::Write { ticket, .. } | Self::WriteReply { ticket, .. } => *ticket,
+            Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
+        }
+    }
+
+    /// What the sender is told if the request certainly never left this node.
+    pub fn undelivered(&self) -> Option<Message> {
+        let ticket = self.ticket();
+        match self {
+            Self::Read { .. } => Some(Self::ReadReply {
+                ticket,
+                outcome: Err(ReplicaFailure::Unreachable),
+            }),
+            Self::Write { .. } => Some(Self::WriteReply {
+                ticket,
+                outcome: Err(ReplicaFailure::Unreachable),
+            }),
+            Self::Forward { .. } => Some(Self::ForwardReply {
+                ticket,
+                outcome: Err(PutError::NotStored(ReplicaFailure::Unreachable.to_string())),
+            }),
+            Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+        }
+    }
+
+    /// Bytes that the message takes in a queue, roughly.
+    pub fn size_bytes(&self) -> usize {
+        let body = match self {
+            Self::ReadReply {
+                outcome: Ok(object),
+                ..
+            } => object.size_bytes(),
+            Self::Write {
+                object, replaced, ..
+            } => {
+                let kept = replaced.iter().flat_map(|replaced| &replaced.inputs);
+                object.size_bytes() + kept.map(|version| version.size_bytes()).sum::<usize>()
+            }
+            Self::Forward { request, .. } => request.version.size_bytes(),
+            _ => 0,
+        };
+        body + self.key().map_or(0, |key| key.bytes().len()) + 128
+    }
+}

@@ -1,0 +1,15 @@
+//! One shard of one node: events in, effects out (Dynamo 5, request coordination).
+//!
+//! The router on top of the small machines of `coordinator`. It never waits and never fails.
+//!
+//! Invariant: `step` with the same events in the same order gives the same effects.
+
+pub mod effect;
+pub mod event;
+pub mod message;
+pub mod router;
+
+mod desk;
+mod gets;
+mod puts;
+mod serving;

@@ -1,0 +1,206 @@
+//! The machine of one shard: finds the conversation that an event belongs to and carries out its steps.
+//!
+//! Dynamo 5. Decides nothing about quorums, siblings or dots: the coordinators and the copies do.
+//!
+//! Invariant: a conversation is in the map exactly as long as it has a timer (law 12).
+
+use super::super::causality::dot::Incarnation;
+use super::super::names::{Key, Millis, NodeId, Now, Ticket};
+use super::super::reconcile::answer::Answer;
+use super::super::replica::copy::{Copies, Counters};
+use super::super::replica::record::{Record, Replaced};
+use super::super::replica::storage::{Storage, StorageError};
+use super::super::ring::preference::Ring;
+use super::desk::{Conversation, Desk, View};
+use super::effect::Effect;
+use super::event::Event;
+use super::message::Message;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// What a shard has done since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Activity {
+    pub copies: Counters,
+    pub gets: u64,
+    pub puts: u64,
+    /// Stale replicas that were sent what they lacked after a get.
+    pub read_repairs: u64,
+    /// Puts that were passed on to a node that keeps the key.
+    pub forwards: u64,
+    /// Questions put to guests.
+    pub guest_calls: u64,
+    /// Guests that gave no usable answer.
+    pub guest_failures: u64,
+}
+
+/// One shard.
+#[derive(Debug)]
+pub struct Machine<S> {
+    pub(super) me: NodeId,
+    pub(super) copies: Copies<S>,
+    pub(super) view: View,
+    pub(super) desk: Desk,
+    pub(super) activity: Activity,
+}
+
+impl<S: Storage> Machine<S> {
+    /// A shard without buckets; `Event::Buckets` brings them.
+    pub fn new(me: NodeId, incarnation: Incarnation, storage: S, ring: Arc<Ring>) -> Self {
+        Self {
+            me,
+            copies: Copies::new(storage, incarnation),
+            view: View {
+                ring,
+                buckets: Arc::default(),
+            },
+            desk: Desk {
+                now: Now {
+                    monotonic: Millis(0),
+                    wall_ms: 0,
+                },
+                life: incarnation.0,
+                tickets_used: 0,
+                conversations: BTreeMap::new(),
+                timers: BTreeSet::new(),
+                to_self: VecDeque::new(),
+            },
+            activity: Activity::default(),
+        }
+    }
+
+    /// Takes one event and appends what is to be done about it.
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        self.desk.now = now;
+        self.take(event, effects);
+        while let Some(message) = self.desk.to_self.pop_front() {
+            let from = self.me.clone();
+            self.on_message(from, message, effects);
+        }
+    }
+
+    /// When `Event::Tick` is due, if nothing else happens before.
+    pub fn next_deadline(&self) -> Option<Millis> {
+        self.desk.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The incarnation that stands in this shard's tickets and dots.
+    pub fn incarnation(&self) -> Incarnation {
+        self.copies.incarnation()
+    }
+
+    pub fn activity(&self) -> Activity {
+        Activity {
+            copies: self.copies.counters(),
+            ..self.activity
+        }
+    }
+
+    /// Requests that are being coordinated.
+    pub fn conversations(&self) -> usize {
+        self.desk.conversations.len()
+    }
+
+    /// This node's own record of a key, for operators and tests, and what merges on put replaced.
+    pub fn inspect(&mut self, key: &Key) -> Result<(Record, Vec<Replaced>), StorageError> {
+        let partition = self.view.ring.partition_of(key);
+        let record = self.copies.record(partition, key)?;
+        Ok((record, self.copies.retained(partition, key)?))
+    }
+
+    pub fn storage(&self) -> &S {
+        self.copies.storage()
+    }
+
+    fn take(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Get {
+                client,
+                request,
+                timeout_ms,
+            } => self.on_get(client, request, timeout_ms, effects),
+            Event::Put {
+                client,
+                request,
+                timeout_ms,
+            } => self.on_put(client, *request, timeout_ms, effects),
+            Event::Message { from, message } => self.on_message(from, message, effects),
+            Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
+            Event::Buckets(buckets) => self.view.buckets = buckets,
+            Event::Ring(ring) => self.view.ring = ring,
+            Event::Tick => self.on_tick(effects),
+        }
+    }
+
+    pub(super) fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        match message {
+            Message::Read { ticket, key } => self.serve_read(from, ticket, &key, effects),
+            Message::Write {
+                ticket,
+                key,
+                object,
+                replaced,
+                ack,
+            } => {
+                let outcome = self.write_copy(&key, object, replaced.as_deref());
+                self.acknowledge(from, ticket, outcome, ack, effects);
+            }
+            Message::Forward {
+                ticket,
+                request,
+                timeout_ms,
+            } => self.on_forwarded(from, ticket, *request, timeout_ms, effects),
+            Message::ReadReply { ticket, outcome } => {
+                self.with_get(ticket, effects, |get| match outcome {
+                    Ok(object) => get.on_reply(from, object),
+                    Err(_) => get.on_failure(from),
+                });
+            }
+            Message::WriteReply { ticket, outcome } => {
+                self.with_put(ticket, effects, |put| match outcome {
+                    Ok(()) => put.on_ack(from),
+                    Err(_) => put.on_failure(from),
+                });
+            }
+            Message::ForwardReply { ticket, outcome } => {
+                let outcome = outcome.map(|reply| *reply);
+                self.with_forward(ticket, effects, |forward| forward.on_reply(&from, outcome));
+            }
+        }
+    }
+
+    pub(super) fn on_answered(
+        &mut self,
+        ticket: Ticket,
+        answer: Answer,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Answer::Failed(_) = answer {
+            self.activity.guest_failures += 1;
+        }
+        match self.desk.conversation(ticket) {
+            Some(Conversation::Get(_)) => {
+                self.with_get(ticket, effects, |get| get.on_resolved(answer));
+            }
+            Some(Conversation::Put(_)) => {
+                self.with_put(ticket, effects, |put| put.on_answer(answer));
+            }
+            Some(Conversation::Forward(_)) | None => {} // It ended before its guest did.
+        }
+    }
+
+    fn on_tick(&mut self, effects: &mut Vec<Effect>) {
+        while let Some(ticket) = self.desk.due() {
+            match self.desk.conversation(ticket) {
+                Some(Conversation::Get(_)) => self.on_get_timer(ticket, effects),
+                Some(Conversation::Put(_)) => {
+                    self.with_put(ticket, effects, |put| put.on_deadline());
+                }
+                Some(Conversation::Forward(_)) => {
+                    self.with_forward(ticket, effects, |forward| forward.on_deadline());
+                }
+                None => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The catalog: all rows that a node knows (Dynamo 4.8.1, reconciled persisted histories).
+//!
+//! Knows nothing of when rows are exchanged or where they are kept.
+//!
+//! Invariant: the hash is equal on two nodes exactly if their rows are.
+
+use super::super::bucket::{BucketTable, Properties};
+use super::super::codec::{DecodeError, Reader, Writer};
+use super::super::names::{BucketName, Digest, NodeId};
+use super::row::{Edit, Fact, PluginFacts, Row, Subject};
+use crate::limits::{BUCKETS_MAX, CATALOG_BYTES_MAX, PLUGINS_MAX};
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use xxhash_rust::xxh3::xxh3_64;
+
+const FORMAT: u8 = 1;
+
+/// Why an edit was refused. Nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EditError {
+    #[error("the cluster has {BUCKETS_MAX} buckets already; that is the most it takes")]
+    Buckets,
+    #[error("the cluster has {PLUGINS_MAX} plugins already; that is the most it takes")]
+    Plugins,
+    #[error(
+        "buckets and plugins would take {found} bytes of metadata, the limit is {CATALOG_BYTES_MAX}; use smaller params"
+    )]
+    Bytes { found: usize },
+}
+
+/// The rows of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Catalog {
+    rows: BTreeMap<Subject, Row>,
+}
+
+impl Catalog {
+    /// Makes an edit that wins over everything known here.
+    pub fn edit(&mut self, subject: Subject, fact: Fact, by: NodeId) -> Result<(), EditError> {
+        let count = self.rows.get(&subject).map_or(0, |row| row.edit.count) + 1;
+        let edit = Edit { count, by };
+        let mut edited = self.clone();
+        edited.rows.insert(subject, Row { edit, fact });
+        edited.check()?;
+        *self = edited;
+        Ok(())
+    }
+
+    fn check(&self) -> Result<(), EditError> {
+        if self.buckets().count() > BUCKETS_MAX {
+            return Err(EditError::Buckets);
+        }
+        if self.plugins().count() > PLUGINS_MAX {
+            return Err(EditError::Plugins);
+        }
+        match self.encode().len() {
+            found if found > CATALOG_BYTES_MAX => Err(EditError::Bytes { found }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes over the rows of another node that win. Says whether anything changed.
+    pub fn merge(&mut self, other: Catalog) -> bool {
+        let mut changed = false;
+        for (subject, row) in other.rows {
+            let wins = self
+                .rows
+                .get(&subject)
+                .is_none_or(|mine| row.wins_over(mine));
+            if wins {
+                self.rows.insert(subject, row);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    pub fn buckets(&self) -> impl Iterator<Item = (&BucketName, &Properties)> {
+        self.rows
+            .iter()
+            .filter_map(|(subject, row)| match (subject, &row.fact) {
+                (Subject::Bucket(name), Fact::Bucket(properties)) => Some((name, properties)),
+                _ => None,
+            })
+    }
+
+    pub fn plugins(&self) -> impl Iterator<Item = (Digest, &PluginFacts)> {
+        self.rows
+            .iter()
+            .filter_map(|(subject, row)| match (subject, &row.fact) {
+                (Subject::Plugin(digest), Fact::Plugin(facts)) => Some((*digest, facts)),
+                _ => None,
+            })
+    }
+
+    /// The snapshot that shards work by.
+    pub fn bucket_table(&self) -> BucketTable {
+        let row =
+            |(name, properties): (&BucketName, &Properties)| (name.clone(), properties.clone());
+        self.buckets().map(row).collect()
+    }
+
+    pub fn plugin(&self, digest: Digest) -> Option<&PluginFacts> {
+        match &self.rows.get(&Subject::Plugin(digest))?.fact {
+            Fact::Plugin(facts) => Some(facts),
+            Fact::Bucket(_) => None,
+        }
+    }
+
+    pub fn bucket(&self, name: &BucketName) -> Option<&Properties> {
+        match &self.rows.get(&Subject::Bucket(name.clone()))?.fact {
+            Fact::Bucket(properties) => Some(properties),
+            Fact::Plugin(_) => None,
+        }
+    }
+
+    pub fn hash(&self) -> u64 {
+        xxh3_64(&self.encode())
+    }
+
+    pub fn encode(&self) -> Bytes {
+        let mut writer = Writer::default();
+        writer.byte(FORMAT);
+        writer.number(self.rows.len() as u64);
+        for (subject, row) in &self.rows {
+            subject.encode(&mut writer);
+            row.encode(&mut writer);
+        }
+        writer.finish()
+    }
+
+    pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        reader.format(FORMAT)?;
+        let count = reader.number_max("rows", BUCKETS_MAX + PLUGINS_MAX)?;
+        let mut rows = BTreeMap::new();
+        for _ in 0..count {
+            let subject = Subject::decode(&mut reader)?;
+            let row = Row::decode(&mut reader)?;
+            if !row.fact.is_about(&subject) {
+                return Err(DecodeError::Malformed("a row"));
+            }
+            rows.insert(subject, row);
+        }
+        reader.finish()?;
+        Ok(Self { rows })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).expect("a good name")
+    }
+
+    fn with_bucket(mut catalog: Catalog, n: u8, by: &str) -> Catalog {
+        let subject = Subject::Bucket(BucketName::new("carts").expect("a good name"));
+        let properties = Properties {
+            n,
+            r: 1,
+            w: 1,
+            ..Properties::default()
+        };
+        let edited = catalog.edit(subject, Fact::Bucket(properties), node(by));
+        edited.expect("in bounds");
+        catalog
+    }
+
+    #[test]
+    fn two_nodes_that_edit_the_same_row_end_with_the_same_one() {
+        let start = with_bucket(Catalog::default(), 3, "a");
+        let (mut left, mut right) = (
+            with_bucket(start.clone(), 1, "a"),
+            with_bucket(start, 2, "b"),
+        );
+        let other = left.clone();
+        assert!(left.merge(right.clone()));
+        assert!(!right.merge(other));
+        assert_eq!(left.hash(), right.hash());
+    }
+
+    #[test]
+    fn rows_survive_the_trip() {
+        let catalog = with_bucket(Catalog::default(), 3, "a");
+        assert_eq!(Catalog::decode(catalog.encode()), Ok(catalog));
+    }
+}

@@ -1,0 +1,246 @@
+//! One node's copy of the keys: reads, merges what arrives, and makes the dots of coordinated writes.
+//!
+//! Dynamo 4.4, 4.5. Does not talk to anyone and does not wait for the disk: the caller holds
+//! acknowledgements back until the storage has synced.
+//!
+//! Invariant: a dot is made only under an actor that this process drew for this life of the record (law 4).
+
+use super::super::causality::context::Context;
+use super::super::causality::dot::{ActorSource, Dot, Incarnation};
+use super::super::causality::object::Object;
+use super::super::causality::version::Version;
+use super::super::names::Key;
+use super::super::ring::partition::PartitionId;
+use super::layout::{object_key, retained_key, retained_range};
+use super::record::{Record, Replaced};
+use super::storage::{Batch, Storage, StorageError};
+use crate::limits::{OBJECT_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX, SIBLINGS_WARN};
+
+/// What has happened to this node's copies since the process started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Objects written to the storage. Reads and repairs of equal states add nothing (law 6).
+    pub storage_writes: u64,
+    /// Clocks that knew more of this process's writes than its own record did.
+    pub amnesia_detected: u64,
+    /// Items that failed their checksum and were treated as missing.
+    pub checksum_errors: u64,
+    /// The most siblings that an object was left with.
+    pub siblings_max: u64,
+    /// Writes that left more siblings than `SIBLINGS_WARN`.
+    pub siblings_warnings: u64,
+    /// Merges whose inputs were kept.
+    pub merges_retained: u64,
+}
+
+/// Why a coordinated write was not made. Nothing was stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CoordinateError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(
+        "the object would have {found} bytes in {siblings} siblings, the limit is {OBJECT_BYTES_MAX}; get the key and put with its context"
+    )]
+    ObjectTooLarge { found: usize, siblings: usize },
+}
+
+/// A coordinated write as it now stands in the local copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Coordinated {
+    pub dot: Dot,
+    pub object: Object,
+    /// For the other replicas: what a merge replaced.
+    pub replaced: Option<Replaced>,
+}
+
+/// What a merge on put took in, before its dot is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeInputs {
+    pub merged_by: Option<super::super::names::Digest>,
+    pub inputs: Vec<Version>,
+}
+
+/// The copies of one shard.
+#[derive(Debug)]
+pub struct Copies<S> {
+    storage: S,
+    actors: ActorSource,
+    counters: Counters,
+}
+
+impl<S: Storage> Copies<S> {
+    pub fn new(storage: S, incarnation: Incarnation) -> Self {
+        Self {
+            storage,
+            actors: ActorSource::new(incarnation),
+            counters: Counters::default(),
+        }
+    }
+
+    pub fn incarnation(&self) -> Incarnation {
+        self.actors.incarnation()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub fn storage(&self) -> &S {
+        &self.storage
+    }
+
+    /// This node's own record of a key; empty if there is none or it cannot be believed.
+    pub fn record(&mut self, partition: PartitionId, key: &Key) -> Result<Record, StorageError> {
+        match self.storage.get(&object_key(partition, key)) {
+            Ok(None) => Ok(Record::default()),
+            Ok(Some(bytes)) => Ok(Record::decode(bytes).unwrap_or_else(|_| self.corrupt())),
+            Err(StorageError::Corrupt(_)) => Ok(self.corrupt()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A record that cannot be believed is a missing one; the other replicas have it.
+    fn corrupt(&mut self) -> Record {
+        self.counters.checksum_errors += 1;
+        Record::default()
+    }
+
+    /// Merges an object that arrived by any path. Says whether anything changed.
+    pub fn write(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        incoming: Object,
+        replaced: Option<&Replaced>,
+    ) -> Result<bool, StorageError> {
+        let mut record = self.record(partition, key)?;
+        self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
+        let before = record.clone();
+        record.object.sync(incoming);
+        if record == before && replaced.is_none() {
+            return Ok(false);
+        }
+        self.store(partition, key, &record, replaced)?;
+        Ok(true)
+    }
+
+    /// Makes the next dot for a client's version: `event(discard(local, context), actor, version)`.
+    pub fn coordinate(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        context: &Context,
+        version: Version,
+        merge: Option<MergeInputs>,
+    ) -> Result<Coordinated, CoordinateError> {
+        let mut record = self.record(partition, key)?;
+        let merged_at_ms = version.written_at_ms;
+        let named = |actor| {
+            context
+                .clock()
+                .find(|(a, _)| *a == actor)
+                .map_or(0, |(_, n)| n)
+        };
+        self.forget_overtaken_header(&mut record, named);
+        let size_before = record.object.size_bytes();
+        record.object.discard(context);
+        let actor = match record.header.filter(|actor| self.actors.owns(*actor)) {
+            Some(actor) => actor,
+            None => self.actors.fresh(),
+        };
+        record.header = Some(actor);
+        let dot = record.object.event(actor, version);
+        let found = record.object.size_bytes();
+        if found > OBJECT_BYTES_MAX && found > size_before {
+            let siblings = record.object.live().count();
+            return Err(CoordinateError::ObjectTooLarge { found, siblings });
+        }
+        let replaced = merge.map(|merge| Replaced {
+            dot,
+            merged_by: merge.merged_by,
+            merged_at_ms,
+            inputs: merge.inputs,
+        });
+        self.store(partition, key, &record, replaced.as_ref())?;
+        Ok(Coordinated {
+            dot,
+            object: record.object,
+            replaced,
+        })
+    }
+
+    /// Somebody knows of writes under our name that we do not: our record is not what it was.
+    fn forget_overtaken_header(
+        &mut self,
+        record: &mut Record,
+        named: impl Fn(super::super::causality::dot::Actor) -> u64,
+    ) {
+        let Some(actor) = record.header else { return };
+        if self.actors.owns(actor) && named(actor) > record.object.count_of(actor) {
+            record.header = None;
+            self.counters.amnesia_detected += 1;
+        }
+    }
+
+    fn store(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        record: &Record,
+        replaced: Option<&Replaced>,
+    ) -> Result<(), StorageError> {
+        let mut batch = Batch::default();
+        batch.put(object_key(partition, key), record.encode());
+        if let Some(replaced) = replaced {
+            self.retain(partition, key, replaced, &mut batch)?;
+        }
+        self.storage.apply(batch)?;
+        self.counters.storage_writes += 1;
+        self.count_siblings(record.object.live().count());
+        Ok(())
+    }
+
+    fn count_siblings(&mut self, siblings: usize) {
+        self.counters.siblings_max = self.counters.siblings_max.max(siblings as u64);
+        self.counters.siblings_warnings += u64::from(siblings > SIBLINGS_WARN);
+    }
+
+    /// Keeps a merge's inputs, and drops the oldest beyond the bound in number or age.
+    fn retain(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        replaced: &Replaced,
+        batch: &mut Batch,
+    ) -> Result<(), StorageError> {
+        let mut kept = self.retained(partition, key)?;
+        kept.retain(|old| old.dot != replaced.dot);
+        kept.sort_by_key(|old| std::cmp::Reverse(old.merged_at_ms));
+        for (place, old) in kept.iter().enumerate() {
+            let age_ms = replaced.merged_at_ms.saturating_sub(old.merged_at_ms);
+            if place + 1 >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
+                batch.delete(retained_key(partition, key, old.dot));
+            }
+        }
+        batch.put(
+            retained_key(partition, key, replaced.dot),
+            replaced.encode(),
+        );
+        self.counters.merges_retained += 1;
+        Ok(())
+    }
+
+    /// What merges on put replaced under a key, as far as it is still kept.
+    pub fn retained(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<Vec<Replaced>, StorageError> {
+        let range = retained_range(partition, key);
+        let items = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
+        Ok(items
+            .into_iter()
+            .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
+            .collect())
+    }
+}

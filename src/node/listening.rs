@@ -1,0 +1,135 @@
+//! Serves the other nodes: their streams, the exchange of metadata, and plugins.
+//!
+//! On a listener of its own, apart from clients.
+//!
+//! Invariant: a stream is served only after its peer has named this cluster, this ring and a member.
+
+use super::dialing::{Identity, frames, messages};
+use super::peers::Peers;
+use super::plugins::Plugins;
+use super::registry::Registry;
+use super::switchboard::Switchboard;
+use crate::dynamo::codec::Reader;
+use crate::dynamo::names::{Digest, NodeId};
+use crate::wire::proto::peer as proto;
+use crate::wire::proto::peer::peer_server::Peer;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status, Streaming};
+
+const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a plugin in one message.
+const CHUNK_BYTES: usize = 512 * 1024;
+
+type Outgoing<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The `rejoin.peer.v1.Peer` service.
+pub struct PeerService {
+    pub identity: Identity,
+    pub peers: Arc<Peers>,
+    pub switchboard: Switchboard,
+    pub registry: Arc<Registry>,
+    pub plugins: Arc<Plugins>,
+}
+
+#[tonic::async_trait]
+impl Peer for PeerService {
+    type LinkStream = Outgoing<proto::Frame>;
+    type FetchPluginStream = Outgoing<proto::PluginChunk>;
+
+    async fn link(
+        &self,
+        request: Request<Streaming<proto::Frame>>,
+    ) -> Result<Response<Self::LinkStream>, Status> {
+        let mut incoming = request.into_inner();
+        let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))??;
+        let peer = self.identity.check(first.unwrap_or_default())?;
+        let Some(link) = self.peers.link(&peer) else {
+            return Err(Status::permission_denied(format!("{peer} is not a member")));
+        };
+        let (replies, queue) = link.accept();
+        let (peers, switchboard) = (Arc::clone(&self.peers), self.switchboard.clone());
+        // Detached: it ends with the stream, which ends with the connection or the server.
+        tokio::spawn(async move {
+            receive(&peer, &switchboard, incoming).await;
+            if let Some(link) = peers.link(&peer) {
+                link.abandon(&replies);
+            }
+        });
+        let hello = tokio_stream::once(self.identity.hello());
+        Ok(Response::new(Box::pin(hello.chain(frames(queue)).map(Ok))))
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<proto::Catalog>,
+    ) -> Result<Response<proto::Catalog>, Status> {
+        let request = request.into_inner();
+        self.check_cluster(&request.cluster)?;
+        let reply = self.registry.on_exchange(request).await;
+        Ok(Response::new(
+            reply.map_err(|error| Status::internal(format!("{error:#}")))?,
+        ))
+    }
+
+    async fn fetch_plugin(
+        &self,
+        request: Request<proto::FetchPluginRequest>,
+    ) -> Result<Response<Self::FetchPluginStream>, Status> {
+        let digest = decode_digest(request.into_inner().digest)?;
+        let bytes = self.plugins.library().bytes(digest);
+        let bytes = bytes.map_err(|error| Status::not_found(error.to_string()))?;
+        let size_bytes = bytes.len() as u64;
+        let chunks = (0..bytes.len()).step_by(CHUNK_BYTES).map(move |start| {
+            let end = bytes.len().min(start + CHUNK_BYTES);
+            Ok(proto::PluginChunk {
+                size_bytes,
+                chunk: bytes.slice(start..end),
+            })
+        });
+        Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn stage_plugin(
+        &self,
+        request: Request<proto::StagePluginRequest>,
+    ) -> Result<Response<proto::StagePluginResponse>, Status> {
+        let digest = decode_digest(request.into_inner().digest)?;
+        let outcome = self.plugins.stage(digest).await;
+        Ok(Response::new(proto::StagePluginResponse {
+            is_ready: outcome.is_ok(),
+            message: outcome
+                .err()
+                .map(|error| format!("{error:#}"))
+                .unwrap_or_default(),
+        }))
+    }
+}
+
+impl PeerService {
+    fn check_cluster(&self, cluster: &str) -> Result<(), Status> {
+        match cluster == self.identity.cluster {
+            true => Ok(()),
+            false => Err(Status::failed_precondition("another cluster")),
+        }
+    }
+}
+
+async fn receive(peer: &NodeId, switchboard: &Switchboard, mut incoming: Streaming<proto::Frame>) {
+    while let Ok(Some(frame)) = incoming.message().await {
+        for message in messages(peer, frame) {
+            switchboard.deliver(peer, message).await;
+        }
+    }
+}
+
+fn decode_digest(bytes: Bytes) -> Result<Digest, Status> {
+    let digest = Reader::new(bytes).digest();
+    digest.map_err(|error| Status::invalid_argument(format!("the digest {error}")))
+}

@@ -1,0 +1,17 @@
+//! The asynchronous shell of one node: shards, disk, peers, plugins, and nothing of the protocol.
+//!
+//! Carries events to the pure core and effects away from it. Holds the few locks that there are.
+//!
+//! Invariant: a shard never waits for the disk, a peer or a guest; whatever it waits for comes as an event.
+
+pub mod clock;
+pub mod commit;
+pub mod dialing;
+pub mod listening;
+pub mod peers;
+pub mod plugins;
+pub mod registry;
+pub mod server;
+pub mod shard;
+pub mod store;
+pub mod switchboard;

@@ -1,0 +1,378 @@
+//! A whole node: opens what is on disk, starts the shards and the conversations with peers, and ends them.
+//!
+//! Everything is started in `Node::start` and ended in `Node::stop`, in the opposite order.
+//!
+//! Invariant: after `stop` returns no task or thread of the node runs, and all that was applied is synced.
+
+use super::clock::Clock;
+use super::commit::{Committer, Committing};
+use super::dialing::{Identity, keep_connected};
+use super::listening::PeerService;
+use super::peers::Peers;
+use super::plugins::Plugins;
+use super::registry::Registry;
+use super::shard::{GetOutcome, INBOX_MAX, Input, Inspection, Outlets, PutOutcome, Shard};
+use super::store::Store;
+use super::switchboard::{Line, Switchboard};
+use crate::config::Config;
+use crate::dynamo::causality::dot::Incarnation;
+use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
+use crate::dynamo::machine::event::Event;
+use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::names::{Key, NodeId};
+use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::ring::preference::Ring;
+use crate::storage::space::{Space, Watermark};
+use crate::wasm::library::{Library, Settings};
+use crate::wasm::workers::Workers;
+use anyhow::Context as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+/// Questions that wait for one guest thread.
+const GUEST_QUEUE_PER_THREAD: usize = 64;
+/// How much longer than its deadline a request is waited for before it is given up as lost.
+const GRACE: Duration = Duration::from_secs(1);
+/// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
+const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often the disk is looked at.
+const DISK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the services and the operator see of a node.
+pub struct Node {
+    pub config: Config,
+    pub clock: Clock,
+    pub peers: Arc<Peers>,
+    pub registry: Arc<Registry>,
+    pub plugins: Arc<Plugins>,
+    pub store: Store,
+    switchboard: Switchboard,
+    failed: watch::Receiver<Option<String>>,
+    disk_full: AtomicBool,
+}
+
+/// What has to be ended.
+pub struct Running {
+    stopping: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    shards: Vec<std::thread::JoinHandle<std::io::Result<()>>>,
+    switchboard: Switchboard,
+    committer: Committer,
+}
+
+/// What is started together with a node.
+struct Foundation {
+    ring: Arc<Ring>,
+    store: Store,
+    peers: Arc<Peers>,
+    workers: Arc<Workers>,
+    library: Arc<Library>,
+}
+
+impl Node {
+    /// Starts everything but the listeners.
+    pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, Running)> {
+        let clock = Clock::start();
+        let foundation = Foundation::lay(&config)?;
+        let (failing, failed) = watch::channel(None);
+        let peers = Arc::clone(&foundation.peers);
+        let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
+            .context("starting the committing thread")?;
+        let (switchboard, shards) = start_shards(&config, clock, &foundation, &committer)?;
+        let registry = Registry::open(
+            config.cluster.clone(),
+            Arc::clone(&foundation.peers),
+            switchboard.clone(),
+            foundation.store.clone(),
+        );
+        let registry = Arc::new(registry.await?);
+        let plugins = Arc::new(Plugins::new(
+            Arc::clone(&foundation.library),
+            Arc::clone(&foundation.peers),
+            Arc::clone(&registry),
+        ));
+        let node = Arc::new(Self {
+            config,
+            clock,
+            peers: foundation.peers,
+            registry,
+            plugins,
+            store: foundation.store,
+            switchboard: switchboard.clone(),
+            failed,
+            disk_full: AtomicBool::new(false),
+        });
+        let (stopping, stop) = watch::channel(false);
+        let mut tasks = node.start_tasks(&stop);
+        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop);
+        tasks.spawn(watch);
+        let running = Running {
+            tasks,
+            stopping,
+            shards,
+            switchboard,
+            committer,
+        };
+        Ok((node, running))
+    }
+
+    fn start_tasks(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        for (peer, _) in self.peers.all() {
+            tasks.spawn(keep_connected(
+                peer.clone(),
+                self.identity(),
+                Arc::clone(&self.peers),
+                self.switchboard.clone(),
+                stop.clone(),
+            ));
+        }
+        tasks.spawn(Arc::clone(&self.registry).gossip(stop.clone()));
+        tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
+        tasks
+    }
+
+    /// Notices a sync that does not end, and a disk that is nearly full.
+    async fn watch_disk(
+        self: Arc<Self>,
+        committing: Committing,
+        failing: watch::Sender<Option<String>>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(DISK_INTERVAL) => {}
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            if committing
+                .syncing_for()
+                .is_some_and(|taken| taken > SYNC_TIMEOUT)
+            {
+                let seconds = SYNC_TIMEOUT.as_secs();
+                failing.send_replace(Some(format!("a sync of the disk has taken {seconds} s")));
+            }
+            self.look_at_disk();
+        }
+    }
+
+    fn look_at_disk(&self) {
+        let watermark = match Space::of(&self.config.data) {
+            Ok(space) => space.watermark(),
+            Err(error) => return tracing::warn!(%error, "the free space of the disk is unknown"),
+        };
+        let is_full = watermark == Watermark::Full && self.store.is_durable();
+        if is_full != self.disk_full.swap(is_full, Ordering::Relaxed) {
+            tracing::warn!(?watermark, "the disk of the data folder");
+        }
+    }
+
+    /// Whether clients' values are turned away; deletes and repairs are still taken.
+    pub fn is_disk_full(&self) -> bool {
+        self.disk_full.load(Ordering::Relaxed)
+    }
+
+    pub fn id(&self) -> &NodeId {
+        self.peers.me()
+    }
+
+    pub fn ring(&self) -> &Ring {
+        self.switchboard.ring()
+    }
+
+    fn identity(&self) -> Identity {
+        Identity {
+            cluster: self.config.cluster.clone(),
+            node: self.id().clone(),
+            ring_hash: self.ring().hash(),
+        }
+    }
+
+    /// The service for the peer listener.
+    pub fn peer_service(&self) -> PeerService {
+        PeerService {
+            identity: self.identity(),
+            peers: Arc::clone(&self.peers),
+            switchboard: self.switchboard.clone(),
+            registry: Arc::clone(&self.registry),
+            plugins: Arc::clone(&self.plugins),
+        }
+    }
+
+    /// Resolves when the node must not go on, with the reason: a disk that cannot be synced.
+    pub async fn failure(&self) -> String {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            Err(_) => std::future::pending().await, // It stopped without failing.
+        }
+    }
+
+    pub async fn get(&self, request: GetRequest, timeout_ms: u64) -> GetOutcome {
+        let (reply, outcome) = oneshot::channel();
+        let inbox = self.switchboard.of_key(&request.key);
+        let input = Input::Get {
+            request,
+            timeout_ms,
+            reply,
+        };
+        if inbox.try_send(input).is_err() {
+            return Err(GetError::Overloaded { limit: INBOX_MAX });
+        }
+        let lost = GetError::Deadline {
+            answered: 0,
+            needed: 1,
+        };
+        match tokio::time::timeout(Duration::from_millis(timeout_ms) + GRACE, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(lost), // The node is going down.
+        }
+    }
+
+    pub async fn put(&self, request: PutRequest, timeout_ms: u64) -> PutOutcome {
+        let (reply, outcome) = oneshot::channel();
+        let inbox = self.switchboard.of_key(&request.key);
+        let input = Input::Put {
+            request: Box::new(request),
+            timeout_ms,
+            reply,
+        };
+        if inbox.try_send(input).is_err() {
+            return Err(PutError::Overloaded { limit: INBOX_MAX });
+        }
+        let lost = PutError::Unknown {
+            acknowledged: 0,
+            needed: 1,
+            reason: "the node is going down".to_owned(),
+        };
+        match tokio::time::timeout(Duration::from_millis(timeout_ms) + GRACE, outcome).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(lost),
+        }
+    }
+
+    /// This node's own record of a key.
+    pub async fn inspect(&self, key: Key) -> Inspection {
+        let (reply, inspection) = oneshot::channel();
+        let inbox = self.switchboard.of_key(&key);
+        let stopped = || StorageError::Failed("the node is going down".to_owned());
+        if inbox.send(Input::Inspect { key, reply }).await.is_err() {
+            return Err(stopped());
+        }
+        inspection.await.unwrap_or_else(|_| Err(stopped()))
+    }
+
+    /// What each shard has done since it started.
+    pub async fn activity(&self) -> Vec<Activity> {
+        let mut activities = Vec::new();
+        for inbox in self.switchboard.all() {
+            let (reply, activity) = oneshot::channel();
+            if inbox.send(Input::Activity(reply)).await.is_ok()
+                && let Ok(activity) = activity.await
+            {
+                activities.push(activity);
+            }
+        }
+        activities
+    }
+}
+
+impl Foundation {
+    fn lay(config: &Config) -> anyhow::Result<Self> {
+        let me = config.node_id()?;
+        let ring = Arc::new(config.ring()?);
+        let store = Store::open(config)
+            .with_context(|| format!("opening the data folder {}", config.data.display()))?;
+        let mut addresses = Vec::new();
+        for member in &config.members {
+            let id = NodeId::new(&member.node)?;
+            if id != me {
+                addresses.push((id, member.peer.clone()));
+            }
+        }
+        let threads = config.guest_threads();
+        let compiler = std::env::current_exe().context("finding the compiler of plugins")?;
+        let settings = Settings::new(compiler, threads, config.plugin_bytes_max);
+        let library = Arc::new(Library::open(&config.data, settings)?);
+        let waiting_max = threads * GUEST_QUEUE_PER_THREAD;
+        let workers = Workers::start(Arc::clone(&library), threads, waiting_max)
+            .context("starting the guest threads")?;
+        Ok(Self {
+            ring,
+            store,
+            peers: Arc::new(Peers::new(me, addresses)),
+            workers: Arc::new(workers),
+            library,
+        })
+    }
+}
+
+type ShardThread = std::thread::JoinHandle<std::io::Result<()>>;
+
+fn start_shards(
+    config: &Config,
+    clock: Clock,
+    foundation: &Foundation,
+    committer: &Committer,
+) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
+    let mut lines = Vec::new();
+    let mut threads = Vec::new();
+    for number in 0..config.shards() {
+        let (inbox, queue) = mpsc::channel(INBOX_MAX);
+        let incarnation = Incarnation(rand::random());
+        let me = foundation.peers.me().clone();
+        let mut machine = Machine::new(
+            me.clone(),
+            incarnation,
+            foundation.store.clone(),
+            Arc::clone(&foundation.ring),
+        );
+        machine.step(clock.now(), Event::Tick, &mut Vec::new());
+        let outlets = Outlets {
+            me,
+            inbox: inbox.clone(),
+            peers: Arc::clone(&foundation.peers),
+            committing: committer.handle(),
+            workers: Arc::clone(&foundation.workers),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let shard = Shard::new(machine, outlets, clock);
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{number}"))
+            .spawn(move || shard.run(queue))
+            .context("starting a shard")?;
+        threads.push(thread);
+        lines.push(Line {
+            inbox,
+            life: incarnation.0,
+        });
+    }
+    let switchboard = Switchboard::new(Arc::clone(&foundation.ring), lines);
+    Ok((switchboard, threads))
+}
+
+impl Running {
+    /// Ends tasks, then shards, then syncs for the last time. Call it when the listeners are closed.
+    pub async fn stop(mut self) {
+        self.stopping.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+        for inbox in self.switchboard.all() {
+            // A shard that has stopped already needs not be told.
+            drop(inbox.send(Input::Stop).await);
+        }
+        let shards = std::mem::take(&mut self.shards);
+        let ended = tokio::task::spawn_blocking(move || {
+            for shard in shards {
+                if shard.join().is_err() {
+                    tracing::error!("a shard panicked");
+                }
+            }
+            self.committer.stop();
+        });
+        if let Err(error) = ended.await {
+            tracing::error!(%error, "stopping");
+        }
+    }
+}

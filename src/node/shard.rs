@@ -1,0 +1,285 @@
+//! A shard's thread: feeds the machine and carries out its effects.
+//!
+//! Reads of the disk happen here, in microseconds as a rule; syncs, peers and guests elsewhere.
+//!
+//! Invariant: never blocks on another thread, so nobody who blocks on a shard's inbox waits for ever.
+
+use super::clock::Clock;
+use super::commit::{Committing, Release};
+use super::peers::Peers;
+use super::store::Store;
+use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::coordinator::request::{
+    GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
+};
+use crate::dynamo::machine::effect::Effect;
+use crate::dynamo::machine::event::Event;
+use crate::dynamo::machine::message::Message;
+use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::names::{ClientId, Key, NodeId, Ticket};
+use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::reconcile::question::Question;
+use crate::dynamo::replica::record::{Record, Replaced};
+use crate::dynamo::replica::storage::StorageError;
+use crate::wasm::guest::Report;
+use crate::wasm::workers::Workers;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// Inputs that wait for one shard; beyond it clients are turned away and peers wait.
+pub const INBOX_MAX: usize = 16 * 1024;
+/// Inputs taken before the effects are carried out.
+const TURN_MAX: usize = 256;
+
+pub type Inbox = mpsc::Sender<Input>;
+pub type GetOutcome = Result<Box<GetReply>, GetError>;
+pub type PutOutcome = Result<Box<PutReply>, PutError>;
+/// A node's own record of a key, and what merges on put replaced.
+pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
+
+/// What a shard is told by the rest of the node.
+pub enum Input {
+    Get {
+        request: GetRequest,
+        timeout_ms: u64,
+        reply: oneshot::Sender<GetOutcome>,
+    },
+    Put {
+        request: Box<PutRequest>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<PutOutcome>,
+    },
+    Message {
+        from: NodeId,
+        message: Message,
+    },
+    Answered {
+        ticket: Ticket,
+        answer: Answer,
+    },
+    Buckets(Arc<BucketTable>),
+    Inspect {
+        key: Key,
+        reply: oneshot::Sender<Inspection>,
+    },
+    Activity(oneshot::Sender<Activity>),
+    Stop,
+}
+
+/// What a shard needs to carry out effects.
+pub struct Outlets {
+    pub me: NodeId,
+    pub inbox: Inbox,
+    pub peers: Arc<Peers>,
+    pub committing: Committing,
+    pub workers: Arc<Workers>,
+    /// Where guests' answers are waited for.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// One shard and the clients that wait for it.
+pub struct Shard {
+    machine: Machine<Store>,
+    outlets: Outlets,
+    clock: Clock,
+    clients: Clients,
+    /// Requests that certainly never left, to be told to the machine.
+    undelivered: VecDeque<Event>,
+    effects: Vec<Effect>,
+}
+
+#[derive(Default)]
+struct Clients {
+    used: u64,
+    gets: HashMap<ClientId, oneshot::Sender<GetOutcome>>,
+    puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
+}
+
+impl Shard {
+    pub fn new(machine: Machine<Store>, outlets: Outlets, clock: Clock) -> Self {
+        Self {
+            machine,
+            outlets,
+            clock,
+            clients: Clients::default(),
+            undelivered: VecDeque::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Serves until it is told to stop. Runs on a thread of its own.
+    pub fn run(mut self, mut inbox: mpsc::Receiver<Input>) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()?;
+        runtime.block_on(async {
+            while self.turn(&mut inbox).await {
+                self.carry_out();
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for something to happen and tells the machine. False: it is time to stop.
+    async fn turn(&mut self, inbox: &mut mpsc::Receiver<Input>) -> bool {
+        let input = match self.machine.next_deadline() {
+            None => inbox.recv().await,
+            Some(at) => {
+                let at = self.clock.instant(at).into();
+                match tokio::time::timeout_at(at, inbox.recv()).await {
+                    Ok(input) => input,
+                    Err(_) => {
+                        self.step(Event::Tick);
+                        return true;
+                    }
+                }
+            }
+        };
+        let mut next = input;
+        for _ in 0..TURN_MAX {
+            match next {
+                None | Some(Input::Stop) => return false,
+                Some(input) => self.take(input),
+            }
+            next = match inbox.try_recv() {
+                Ok(input) => Some(input),
+                Err(_) => break,
+            };
+        }
+        if self.is_due() {
+            self.step(Event::Tick);
+        }
+        true
+    }
+
+    fn is_due(&self) -> bool {
+        let now = self.clock.now().monotonic;
+        self.machine.next_deadline().is_some_and(|at| at <= now)
+    }
+
+    fn step(&mut self, event: Event) {
+        self.machine
+            .step(self.clock.now(), event, &mut self.effects);
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Get {
+                request,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.gets.insert(client, reply);
+                self.step(Event::Get {
+                    client,
+                    request,
+                    timeout_ms,
+                });
+            }
+            Input::Put {
+                request,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.puts.insert(client, reply);
+                self.step(Event::Put {
+                    client,
+                    request,
+                    timeout_ms,
+                });
+            }
+            Input::Message { from, message } => self.step(Event::Message { from, message }),
+            Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
+            Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            // Whoever asked may have gone; then nobody misses the answer.
+            Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
+            Input::Activity(reply) => drop(reply.send(self.machine.activity())),
+            Input::Stop => {}
+        }
+    }
+
+    fn carry_out(&mut self) {
+        loop {
+            let mut releases = Vec::new();
+            for effect in std::mem::take(&mut self.effects) {
+                self.apply(effect, &mut releases);
+            }
+            if !releases.is_empty() {
+                self.outlets.committing.after_sync(releases);
+            }
+            if self.undelivered.is_empty() {
+                return;
+            }
+            while let Some(event) = self.undelivered.pop_front() {
+                self.step(event);
+            }
+        }
+    }
+
+    fn apply(&mut self, effect: Effect, releases: &mut Vec<Release>) {
+        match effect {
+            Effect::Send { to, message } => {
+                if let Err(Some(message)) = self.outlets.peers.send(&to, message) {
+                    let from = to;
+                    self.undelivered.push_back(Event::Message { from, message });
+                }
+            }
+            Effect::SendOnceSynced { to, message } => releases.push(Release {
+                to,
+                message,
+                inbox: self.outlets.inbox.clone(),
+            }),
+            Effect::Ask {
+                ticket,
+                question,
+                timeout_ms,
+            } => self.ask(ticket, question, timeout_ms),
+            // A client that has hung up misses nothing.
+            Effect::ReplyGet { client, outcome } => {
+                if let Some(reply) = self.clients.gets.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
+            Effect::ReplyPut { client, outcome } => {
+                if let Some(reply) = self.clients.puts.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
+        }
+    }
+
+    /// Detached on purpose: the workers answer every question, and a shard that has stopped needs none.
+    fn ask(&self, ticket: Ticket, question: Question, timeout_ms: u64) {
+        let workers = Arc::clone(&self.outlets.workers);
+        let inbox = self.outlets.inbox.clone();
+        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
+        self.outlets.runtime.spawn(async move {
+            let key = question.key.clone();
+            let report = workers.ask(question, Some(deadline)).await;
+            trace(&key, &report);
+            let answer = report.answer;
+            drop(inbox.send(Input::Answered { ticket, answer }).await);
+        });
+    }
+}
+
+/// What a guest logged, and why it failed, in the log of the node.
+fn trace(key: &Key, report: &Report) {
+    for line in &report.log.lines {
+        tracing::info!(%key, level = ?line.level, text = %line.text, "a plugin logged");
+    }
+    if let Answer::Failed(failure) = &report.answer {
+        tracing::warn!(%key, %failure, "a plugin gave no answer");
+    }
+}
+
+impl Clients {
+    fn next(&mut self) -> ClientId {
+        self.used += 1;
+        ClientId(self.used)
+    }
+}

@@ -1,0 +1,11 @@
+//! Protobuf to domain and back, nothing else.
+//!
+//! Sends nothing and decides nothing. What comes in is bounded and checked here, before anything else sees
+//! it (law 11).
+//!
+//! Invariant: what was sent by this release decodes to what was meant; anything else decodes to an error.
+
+pub mod bucket;
+pub mod key_value;
+pub mod peer;
+pub mod proto;
