@@ -11,11 +11,11 @@ use super::super::bucket::{Ack, Binding, Policy, Properties};
 use super::super::causality::context::Context;
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
-use super::super::names::{ClientId, Digest, Millis, NodeId};
+use super::super::names::{ClientId, Millis, NodeId, Ticket};
 use super::super::reconcile::answer::{Answer, Judgement, shown};
-use super::super::reconcile::question::{Ask, Question, canonical};
-use super::super::reconcile::verdict::{Verdict as Resolution, believe, last_write_wins};
-use super::super::replica::copy::{Coordinated, MergeInputs};
+use super::super::reconcile::question::{Ask, Question};
+use super::super::replica::copy::Coordinated;
+use super::merge::{Merge, Store};
 use super::quorum::{Quorum, Verdict};
 use super::request::{PutError, PutReply, PutRequest, Resolved};
 
@@ -33,37 +33,19 @@ pub enum Step {
     Fail(PutError),
 }
 
-/// A version that is ready for its dot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    /// Covers what the client has seen and what a merge took in.
-    pub context: Context,
-    pub version: Version,
-    pub merge: Option<MergeInputs>,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     Validating,
     ReadingLocal,
-    Merging(Merging),
+    Merging(Merge),
     /// The merged version waits for the bucket's validator.
     ValidatingMerged {
-        merging: Merging,
         store: Box<Store>,
         fuel: u64,
     },
     Storing,
     Replicating(Replicating),
     Done,
-}
-
-/// A merge on put: what goes in, and what it will cover.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Merging {
-    siblings: Vec<Version>,
-    tombstones: Vec<Version>,
-    covered: Context,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +77,7 @@ pub enum Origin {
     /// Passed on by a node that keeps no copy of the key; it is not passed on again.
     Forwarded {
         from: NodeId,
-        ticket: super::super::names::Ticket,
+        ticket: Ticket,
     },
 }
 
@@ -182,38 +164,24 @@ impl Put {
     }
 
     fn merge(&mut self, local: &Object, uncovered: &Object) -> Step {
-        let mut covered = self.request.context.clone();
-        covered.join(&local.context());
-        let mut siblings: Vec<Version> = uncovered.live().cloned().collect();
-        siblings.push(self.request.version.clone());
-        let merging = Merging {
-            siblings: canonical(siblings),
-            tombstones: uncovered
-                .versions()
-                .map(|(_, version)| version.clone())
-                .filter(Version::is_tombstone)
-                .collect(),
-            covered,
-        };
+        let PutRequest {
+            key,
+            context,
+            version,
+            ..
+        } = &self.request;
+        let merge = Merge::of(version.clone(), context, local, uncovered);
         match &self.properties.policy {
-            Policy::Siblings => self.store_plain(self.request.context.clone()),
-            Policy::LastWriteWins => self.merge_by_write_time(merging),
+            Policy::Siblings => self.store_plain(context.clone()),
+            Policy::LastWriteWins => match merge.by_write_time() {
+                Some(store) => self.store_merged(store, 0),
+                None => self.store_plain(context.clone()),
+            },
             Policy::Resolver(binding) => {
-                let question = Question {
-                    key: self.request.key.clone(),
-                    binding: binding.clone(),
-                    ask: Ask::Resolve(merging.siblings.clone()),
-                };
-                self.phase = Phase::Merging(merging);
+                let question = merge.question(key.clone(), binding.clone());
+                self.phase = Phase::Merging(merge);
                 Step::Ask(question)
             }
-        }
-    }
-
-    fn merge_by_write_time(&mut self, merging: Merging) -> Step {
-        match last_write_wins(&merging.siblings) {
-            Some(latest) => self.store_merged(merging.into_store(latest, None), None, 0),
-            None => self.store_plain(self.request.context.clone()),
         }
     }
 
@@ -221,12 +189,8 @@ impl Put {
     pub fn on_answer(&mut self, answer: Answer) -> Step {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Validating => self.on_judged(answer),
-            Phase::Merging(merging) => self.on_merged(merging, answer),
-            Phase::ValidatingMerged {
-                merging,
-                store,
-                fuel,
-            } => self.on_merged_judged(&merging, store, fuel, answer),
+            Phase::Merging(merge) => self.on_merged(merge, answer),
+            Phase::ValidatingMerged { store, fuel } => self.on_merged_judged(*store, fuel, answer),
             later => {
                 self.phase = later; // It answered after its time.
                 Step::Wait
@@ -241,55 +205,31 @@ impl Put {
         }
     }
 
-    fn on_merged(&mut self, merging: Merging, answer: Answer) -> Step {
+    fn on_merged(&mut self, merge: Merge, answer: Answer) -> Step {
         let Policy::Resolver(binding) = &self.properties.policy else {
             return self.store_plain(self.request.context.clone());
         };
-        let limit = self.properties.value_bytes_max;
-        match believe(answer, binding, &merging.siblings, limit) {
-            Resolution::Siblings { reason } => self.keep_siblings(reason),
-            Resolution::One { version, fuel } => {
-                let by = Some(binding.digest);
-                let store = merging.clone().into_store(version, by);
-                self.check_merged(merging, store, by, fuel)
-            }
+        match merge.by_resolver(answer, binding, self.properties.value_bytes_max) {
+            Ok((store, fuel)) => self.check_merged(store, fuel),
+            Err(reason) => self.keep_siblings(reason),
         }
     }
 
-    fn check_merged(
-        &mut self,
-        merging: Merging,
-        store: Store,
-        by: Option<Digest>,
-        fuel: u64,
-    ) -> Step {
+    fn check_merged(&mut self, store: Store, fuel: u64) -> Step {
         match &self.properties.validator {
             Some(validator) if !store.version.is_tombstone() => {
                 let question = self.validation(validator, &store.version);
                 let store = Box::new(store);
-                self.phase = Phase::ValidatingMerged {
-                    merging,
-                    store,
-                    fuel,
-                };
+                self.phase = Phase::ValidatingMerged { store, fuel };
                 Step::Ask(question)
             }
-            _ => self.store_merged(store, by, fuel),
+            _ => self.store_merged(store, fuel),
         }
     }
 
-    fn on_merged_judged(
-        &mut self,
-        _: &Merging,
-        store: Box<Store>,
-        fuel: u64,
-        answer: Answer,
-    ) -> Step {
+    fn on_merged_judged(&mut self, store: Store, fuel: u64, answer: Answer) -> Step {
         match refusal(answer) {
-            Ok(()) => {
-                let by = store.version.merged_by;
-                self.store_merged(*store, by, fuel)
-            }
+            Ok(()) => self.store_merged(store, fuel),
             Err(error) => self.keep_siblings(format!("the merged value was not taken: {error}")),
         }
     }
@@ -309,7 +249,8 @@ impl Put {
         }))
     }
 
-    fn store_merged(&mut self, store: Store, by: Option<Digest>, fuel: u64) -> Step {
+    fn store_merged(&mut self, store: Store, fuel: u64) -> Step {
+        let by = store.merge.as_ref().and_then(|merge| merge.merged_by);
         self.resolved = Resolved::Merged { by, fuel };
         self.phase = Phase::Storing;
         Step::Store(Box::new(store))
@@ -427,19 +368,6 @@ impl Put {
     fn fail(&mut self, error: PutError) -> Step {
         self.phase = Phase::Done;
         Step::Fail(error)
-    }
-}
-
-impl Merging {
-    /// The merged version, covering all that went into it.
-    fn into_store(self, version: Version, merged_by: Option<Digest>) -> Store {
-        let mut inputs = self.siblings;
-        inputs.extend(self.tombstones);
-        Store {
-            context: self.covered,
-            version,
-            merge: Some(MergeInputs { merged_by, inputs }),
-        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::super::bucket::{Ack, Properties};
 use super::super::coordinator::forward::{self, Forward};
+use super::super::coordinator::merge::Store;
 use super::super::coordinator::put::{self, Origin, Put};
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{ClientId, Key, Millis, NodeId, Ticket};
@@ -191,13 +192,13 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    pub(super) fn store(&mut self, ticket: Ticket, store: put::Store, effects: &mut Vec<Effect>) {
+    pub(super) fn store(&mut self, ticket: Ticket, store: Store, effects: &mut Vec<Effect>) {
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
         let (key, ack) = (put.request.key.clone(), put.ack());
         let partition = self.view.ring.partition_of(&key);
-        let put::Store {
+        let Store {
             context,
             version,
             merge,
