@@ -33,6 +33,9 @@ pub const OBJECT_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// Siblings from which a node warns and counts.
 pub const SIBLINGS_WARN: usize = 16;
 
+/// How far ahead of a node's clock a write time may lie and still win in a last-write-wins bucket.
+pub const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1_000;
+
 /// Replicas of a key. More copies than this are a backup, not a quorum.
 pub const N_MAX: u8 = 9;
 /// Equal partitions of the ring (6.2, strategy 3); ample for the "couple of hundreds" of nodes of 6.6.

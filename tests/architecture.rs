@@ -113,23 +113,10 @@ const UNSAFE: &[(&str, &str)] = &[(
     "native code can only be loaded so; the file seals and checks it",
 )];
 
-const IGNORED: &[(&str, &str)] = &[(
-    "tests/storage_sled.rs",
-    "the body of a child process that a test starts with its own limits",
-)];
+const IGNORED: &[(&str, &str)] = &[];
 
 /// Imports that close a circle, and what they are for.
 const CIRCLES: &[(&str, &str, &str)] = &[
-    (
-        "node::commit",
-        "node::shard",
-        "`Input` and `Inbox` stand beside the shard that reads them",
-    ),
-    (
-        "node::switchboard",
-        "node::shard",
-        "`Input` and `Inbox` stand beside the shard that reads them",
-    ),
     (
         "storage::sled_engine::open",
         "storage::sled_engine",

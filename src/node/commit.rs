@@ -6,8 +6,8 @@
 //! sync that failed, or never returned, nothing is released any more, and the node stops: a retry could
 //! report a success that the disk does not know of.
 
+use super::inbox::{Inbox, Input};
 use super::peers::Peers;
-use super::shard::{Inbox, Input};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::storage::Storage;

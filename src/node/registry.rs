@@ -6,8 +6,8 @@
 //! Invariant: what the shards work by was on this node's disk before.
 
 use super::dialing::client;
+use super::inbox::Input;
 use super::peers::Peers;
-use super::shard::Input;
 use super::store::Store;
 use super::switchboard::Switchboard;
 use crate::dynamo::metadata::catalog::{Catalog, EditError};

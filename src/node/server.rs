@@ -7,11 +7,12 @@
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::{Identity, keep_connected};
+use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, PutOutcome};
 use super::listening::PeerService;
 use super::peers::Peers;
 use super::plugins::Plugins;
 use super::registry::Registry;
-use super::shard::{GetOutcome, INBOX_MAX, Input, Inspection, Outlets, PutOutcome, Shard};
+use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
 use crate::config::Config;

@@ -6,21 +6,15 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
+use super::inbox::{GetOutcome, Inbox, Input, PutOutcome};
 use super::peers::Peers;
 use super::store::Store;
-use crate::dynamo::bucket::BucketTable;
-use crate::dynamo::coordinator::request::{
-    GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
-};
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
-use crate::dynamo::machine::message::Message;
-use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::machine::router::Machine;
 use crate::dynamo::names::{ClientId, Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::reconcile::question::Question;
-use crate::dynamo::replica::record::{Record, Replaced};
-use crate::dynamo::replica::storage::StorageError;
 use crate::wasm::guest::Report;
 use crate::wasm::workers::Workers;
 use std::collections::{HashMap, VecDeque};
@@ -28,45 +22,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// Inputs that wait for one shard; beyond it clients are turned away and peers wait.
-pub const INBOX_MAX: usize = 16 * 1024;
 /// Inputs taken before the effects are carried out.
 const TURN_MAX: usize = 256;
-
-pub type Inbox = mpsc::Sender<Input>;
-pub type GetOutcome = Result<Box<GetReply>, GetError>;
-pub type PutOutcome = Result<Box<PutReply>, PutError>;
-/// A node's own record of a key, and what merges on put replaced.
-pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
-
-/// What a shard is told by the rest of the node.
-pub enum Input {
-    Get {
-        request: GetRequest,
-        timeout_ms: u64,
-        reply: oneshot::Sender<GetOutcome>,
-    },
-    Put {
-        request: Box<PutRequest>,
-        timeout_ms: u64,
-        reply: oneshot::Sender<PutOutcome>,
-    },
-    Message {
-        from: NodeId,
-        message: Message,
-    },
-    Answered {
-        ticket: Ticket,
-        answer: Answer,
-    },
-    Buckets(Arc<BucketTable>),
-    Inspect {
-        key: Key,
-        reply: oneshot::Sender<Inspection>,
-    },
-    Activity(oneshot::Sender<Activity>),
-    Stop,
-}
 
 /// What a shard needs to carry out effects.
 pub struct Outlets {

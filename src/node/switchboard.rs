@@ -2,7 +2,7 @@
 //!
 //! Invariant: a key always goes to the same shard, so one shard alone writes its record.
 
-use super::shard::{Inbox, Input};
+use super::inbox::{Inbox, Input};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::ring::preference::Ring;

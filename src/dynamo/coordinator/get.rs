@@ -41,6 +41,8 @@ pub struct Get {
     pub client: ClientId,
     pub key: Key,
     pub deadline: Millis,
+    /// When it began; last-write-wins believes no time that lies far ahead of it.
+    wall_ms: u64,
     properties: Properties,
     quorum: Quorum,
     /// What each replica that answered holds.
@@ -59,12 +61,13 @@ impl Get {
         properties: Properties,
         r: u8,
         asked: usize,
-        deadline: Millis,
+        (wall_ms, deadline): (u64, Millis),
     ) -> Self {
         Self {
             client,
             key,
             deadline,
+            wall_ms,
             properties,
             quorum: Quorum::new(r, asked),
             replies: BTreeMap::new(),
@@ -130,7 +133,9 @@ impl Get {
                 self.answer(siblings, Resolved::Siblings { reason })
             }
             Policy::LastWriteWins => {
-                let latest = last_write_wins(&siblings).into_iter().collect();
+                let latest = last_write_wins(&siblings, self.wall_ms)
+                    .into_iter()
+                    .collect();
                 self.answer(latest, Resolved::Merged { by: None, fuel: 0 })
             }
             Policy::Resolver(binding) => {

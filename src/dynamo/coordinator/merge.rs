@@ -56,9 +56,9 @@ impl Merge {
         }
     }
 
-    /// What the built-in policy stores.
-    pub fn by_write_time(self) -> Option<Store> {
-        let latest = last_write_wins(&self.siblings)?;
+    /// What the built-in policy stores at this time of the coordinator's clock.
+    pub fn by_write_time(self, wall_ms: u64) -> Option<Store> {
+        let latest = last_write_wins(&self.siblings, wall_ms)?;
         Some(self.into_store(latest, None))
     }
 

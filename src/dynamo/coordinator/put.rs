@@ -173,7 +173,7 @@ impl Put {
         let merge = Merge::of(version.clone(), context, local, uncovered);
         match &self.properties.policy {
             Policy::Siblings => self.store_plain(context.clone()),
-            Policy::LastWriteWins => match merge.by_write_time() {
+            Policy::LastWriteWins => match merge.by_write_time(version.written_at_ms) {
                 Some(store) => self.store_merged(store, 0),
                 None => self.store_plain(context.clone()),
             },

@@ -55,7 +55,8 @@ impl<S: Storage> Machine<S> {
         properties.check_quorum("r", r)?;
         let replicas = self.view.primaries(&request.key, properties.n);
         let deadline = self.desk.deadline(timeout_ms);
-        let get = Get::start(client, request.key, properties, r, replicas.len(), deadline);
+        let times = (self.desk.now.wall_ms, deadline);
+        let get = Get::start(client, request.key, properties, r, replicas.len(), times);
         let ticket = self.desk.open(deadline, Conversation::Get(Box::new(get)));
         Ok((ticket, replicas))
     }

@@ -8,7 +8,7 @@
 use super::super::bucket::Binding;
 use super::super::causality::version::{Content, Version};
 use super::answer::{Answer, GuestFailure, Resolution, shown};
-use crate::limits::RESOLVED_SLACK_BYTES;
+use crate::limits::{CLOCK_SKEW_MS_MAX, RESOLVED_SLACK_BYTES};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -22,11 +22,18 @@ pub enum Verdict {
 }
 
 /// The latest write time wins; equal times go to the greatest in canonical order.
-pub fn last_write_wins(siblings: &[Version]) -> Option<Version> {
-    siblings
+///
+/// A time that lies more than `CLOCK_SKEW_MS_MAX` ahead of `wall_ms` is not believed: it loses to every time
+/// that is, so that one node's wrong clock does not decide for hours (law 3).
+pub fn last_write_wins(siblings: &[Version], wall_ms: u64) -> Option<Version> {
+    let rank = |version: &Version| {
+        let is_believed = version.written_at_ms <= wall_ms.saturating_add(CLOCK_SKEW_MS_MAX);
+        (is_believed, version.written_at_ms)
+    };
+    let latest = siblings
         .iter()
-        .max_by(|a, b| (a.written_at_ms, a).cmp(&(b.written_at_ms, b)))
-        .cloned()
+        .max_by(|a, b| rank(a).cmp(&rank(b)).then_with(|| a.cmp(b)));
+    latest.cloned()
 }
 
 /// Turns a resolver's answer over `siblings` into a verdict.
@@ -116,5 +123,40 @@ fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version 
         metadata,
         written_at_ms: siblings.iter().map(|s| s.written_at_ms).max().unwrap_or(0),
         merged_by: Some(binding.digest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn winner(times: &[u64], wall_ms: u64) -> Option<u64> {
+        let version = |at: &u64| Version::value(at.to_string(), *at);
+        let siblings: Vec<Version> = times.iter().map(version).collect();
+        last_write_wins(&siblings, wall_ms).map(|version| version.written_at_ms)
+    }
+
+    #[test]
+    fn the_latest_write_time_wins() {
+        assert_eq!(winner(&[5, 9, 7], 100), Some(9));
+        assert_eq!(winner(&[], 100), None);
+    }
+
+    #[test]
+    fn a_clock_that_runs_ahead_wins_by_no_more_than_the_bound() {
+        let hour_ahead = 1_000 + 3_600_000;
+        assert_eq!(winner(&[900, hour_ahead], 1_000), Some(900));
+        assert_eq!(
+            winner(&[900, 1_000 + CLOCK_SKEW_MS_MAX], 1_000),
+            Some(1_000 + CLOCK_SKEW_MS_MAX)
+        );
+        assert_eq!(winner(&[hour_ahead], 1_000), Some(hour_ahead));
+    }
+
+    #[test]
+    fn equal_times_go_to_the_greatest_in_canonical_order() {
+        let siblings = ["b", "c", "a"].map(|value| Version::value(value, 7));
+        let latest = last_write_wins(&siblings, 7);
+        assert_eq!(latest, Some(Version::value("c", 7)));
     }
 }

@@ -1,0 +1,56 @@
+//! What a shard is told by the rest of the node, and the queue in which it waits.
+//!
+//! Knows nothing of who serves it.
+//!
+//! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
+
+use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::coordinator::request::{
+    GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
+};
+use crate::dynamo::machine::message::Message;
+use crate::dynamo::machine::router::Activity;
+use crate::dynamo::names::{Key, NodeId, Ticket};
+use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::replica::record::{Record, Replaced};
+use crate::dynamo::replica::storage::StorageError;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Inputs that wait for one shard; beyond it clients are turned away and peers wait.
+pub const INBOX_MAX: usize = 16 * 1024;
+
+pub type Inbox = mpsc::Sender<Input>;
+pub type GetOutcome = Result<Box<GetReply>, GetError>;
+pub type PutOutcome = Result<Box<PutReply>, PutError>;
+/// A node's own record of a key, and what merges on put replaced.
+pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
+
+/// What a shard is told by the rest of the node.
+pub enum Input {
+    Get {
+        request: GetRequest,
+        timeout_ms: u64,
+        reply: oneshot::Sender<GetOutcome>,
+    },
+    Put {
+        request: Box<PutRequest>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<PutOutcome>,
+    },
+    Message {
+        from: NodeId,
+        message: Message,
+    },
+    Answered {
+        ticket: Ticket,
+        answer: Answer,
+    },
+    Buckets(Arc<BucketTable>),
+    Inspect {
+        key: Key,
+        reply: oneshot::Sender<Inspection>,
+    },
+    Activity(oneshot::Sender<Activity>),
+    Stop,
+}
