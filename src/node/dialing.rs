@@ -12,6 +12,7 @@ use crate::limits::PEER_MESSAGE_BYTES_MAX;
 use crate::wire::peer::{decode, encode};
 use crate::wire::proto::peer::peer_client::PeerClient;
 use crate::wire::proto::peer::{Frame, Hello};
+use anyhow::Context as _;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,8 @@ const BATCH_MAX: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-const HELLO_TIMEOUT: Duration = Duration::from_secs(2);
+/// From the first packet to the peer's hello.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// Flow control of one stream: enough for the values of a busy moment.
@@ -118,6 +120,32 @@ async fn dial(
     link: &Link,
     switchboard: &Switchboard,
 ) -> anyhow::Result<()> {
+    // A connection that is closed while it is being set up has been seen to leave the call without an answer.
+    let opening = tokio::time::timeout(OPEN_TIMEOUT, open(peer, identity, link));
+    let mut opened = opening
+        .await
+        .context("opening the stream took too long")??;
+    let queue = link.connect(opened.channel);
+    if opened.first.send(queue).await.is_err() {
+        link.disconnect(peer, switchboard).await;
+        anyhow::bail!("the stream broke at once");
+    }
+    tracing::info!(%peer, address = %link.address, "connected");
+    let ended = serve(peer, link, switchboard, &mut opened.incoming).await;
+    link.disconnect(peer, switchboard).await;
+    tracing::info!(%peer, reason = %ended, "disconnected");
+    Ok(())
+}
+
+/// A stream to a peer that has said who it is.
+struct Opened {
+    channel: Channel,
+    /// Takes the queue of what is to be sent.
+    first: mpsc::Sender<mpsc::Receiver<Message>>,
+    incoming: Streaming<Frame>,
+}
+
+async fn open(peer: &NodeId, identity: &Identity, link: &Link) -> anyhow::Result<Opened> {
     let channel = endpoint(&link.address)?.connect().await?;
     let (first, rest) = mpsc::channel(1);
     let mut client = PeerClient::new(channel.clone())
@@ -125,18 +153,14 @@ async fn dial(
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
     let outgoing = outgoing(identity.hello(), rest);
     let mut incoming = client.link(Request::new(outgoing)).await?.into_inner();
-    let hello = tokio::time::timeout(HELLO_TIMEOUT, incoming.message()).await??;
+    let hello = incoming.message().await?;
     let named = identity.check(hello.unwrap_or_default())?;
     anyhow::ensure!(named == *peer, "{} is {named}, not {peer}", link.address);
-    let queue = link.connect(channel);
-    if first.send(queue).await.is_err() {
-        anyhow::bail!("the stream broke at once");
-    }
-    tracing::info!(%peer, address = %link.address, "connected");
-    let ended = serve(peer, link, switchboard, &mut incoming).await;
-    link.disconnect(peer, switchboard).await;
-    tracing::info!(%peer, reason = %ended, "disconnected");
-    Ok(())
+    Ok(Opened {
+        channel,
+        first,
+        incoming,
+    })
 }
 
 fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
