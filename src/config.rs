@@ -15,12 +15,26 @@ use std::path::{Path, PathBuf};
 
 /// Where a node keeps its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum StorageEngine {
     /// Embedded sled database in the data folder.
     Sled,
     /// Nothing survives the process; refuses durable buckets.
     Memory,
+}
+
+impl TryFrom<String> for StorageEngine {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        match name.as_str() {
+            "sled" => Ok(Self::Sled),
+            "memory" => Ok(Self::Memory),
+            _ => Err(format!(
+                "`storage` is {name:?}; give \"sled\" or \"memory\""
+            )),
+        }
+    }
 }
 
 /// One node of the cluster, as its configuration file lists it.
@@ -109,12 +123,34 @@ pub enum ConfigError {
     },
 }
 
+/// The fields that `REJOIN_...` variables may set: all but the list of members.
+const FROM_ENVIRONMENT: [&str; 12] = [
+    "cluster",
+    "node",
+    "data",
+    "storage",
+    "client",
+    "peer",
+    "partitions",
+    "shards",
+    "guest_threads",
+    "plugin_bytes_max",
+    "cache_bytes",
+    "quarantine",
+];
+
 impl Config {
     /// Reads a file, then the environment (`REJOIN_NODE`, `REJOIN_DATA`, ...), then the given overrides.
+    ///
+    /// Of the environment only the names of fields are looked at: `REJOIN_CONFIG` and `REJOIN_SERVER` are
+    /// not about the node, and an unknown field would be refused.
     pub fn load(file: &Path, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder()
-            .add_source(config::File::from(file).format(config::FileFormat::Toml))
-            .add_source(config::Environment::with_prefix("REJOIN").try_parsing(true));
+            .add_source(config::File::from(file).format(config::FileFormat::Toml));
+        for name in FROM_ENVIRONMENT {
+            let variable = format!("REJOIN_{}", name.to_uppercase());
+            builder = builder.set_override_option(name, std::env::var(variable).ok())?;
+        }
         for (name, value) in overrides {
             builder = builder.set_override(*name, value.clone())?;
         }

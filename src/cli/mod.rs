@@ -76,6 +76,7 @@ fn explain(error: &anyhow::Error) -> String {
             None => cause.to_string(),
         });
     let mut lines: Vec<String> = causes.collect();
-    lines.dedup();
+    // Many errors end with their cause already.
+    lines.dedup_by(|cause, error| error.ends_with(cause.as_str()));
     lines.join(": ")
 }
