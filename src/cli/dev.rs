@@ -4,7 +4,7 @@ use super::arguments::Dev;
 use super::demo;
 use super::local::{LocalCluster, Plan, Wiring};
 use super::output::print_json;
-use super::serve::signalled;
+use super::serve::Signals;
 use crate::config::StorageEngine;
 use anyhow::Context as _;
 use serde_json::json;
@@ -19,16 +19,14 @@ pub async fn run(dev: Dev, json: bool) -> anyhow::Result<()> {
         0 => Wiring::Links,
         port => Wiring::Ports(port),
     };
+    let mut signals = Signals::listen()?;
     let mut cluster = LocalCluster::start(plan(folder.clone(), dev.nodes.into(), wiring)?).await?;
     match json {
         true => print_addresses(&cluster),
         false => print_hints(&cluster, &folder),
     }
     let ended = tokio::select! {
-        signal = signalled() => {
-            signal?;
-            None
-        }
+        _ = signals.received() => None,
         ended = cluster.ended() => Some(ended),
     };
     let failed = cluster.stop().await?;
@@ -83,10 +81,11 @@ fn print_hints(cluster: &LocalCluster, folder: &std::path::Path) {
 async fn play(dev: Dev) -> anyhow::Result<()> {
     let temporary = tempfile::Builder::new().prefix("rejoin-demo-").tempdir()?;
     let folder = dev.data.unwrap_or_else(|| temporary.path().to_owned());
+    let mut signals = Signals::listen()?;
     let cluster = LocalCluster::start(plan(folder, 3, Wiring::Links)?).await?;
     let told = tokio::select! {
         told = demo::tell(&cluster) => told,
-        signal = signalled() => Err(anyhow::anyhow!("interrupted by {}", signal?)),
+        signal = signals.received() => Err(anyhow::anyhow!("interrupted by {signal}")),
     };
     let failed = cluster.stop().await?;
     told?;

@@ -15,7 +15,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -52,6 +52,7 @@ impl Serve {
 pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
     log_to_stderr();
     let config = serve.load()?;
+    let mut signals = Signals::listen()?;
     let listeners = Listeners::bind(&config).await?;
     let (node, running) = Node::start(config).await?;
     let (stopping, _) = watch::channel(false);
@@ -72,8 +73,8 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
         json,
     );
     let failure = tokio::select! {
-        reason = signalled() => {
-            tracing::info!(reason = reason?, "stopping");
+        reason = signals.received() => {
+            tracing::info!(reason, "stopping");
             None
         }
         failure = node.failure() => Some(failure),
@@ -147,13 +148,26 @@ fn stopped(stopping: &watch::Sender<bool>) -> impl Future<Output = ()> + Send + 
     stopped_of(stopping.subscribe())
 }
 
-/// Resolves with the name of the signal that asks for an orderly end.
-pub async fn signalled() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => Ok("SIGINT"),
-        _ = terminate.recv() => Ok("SIGTERM"),
+/// The signals that ask for an orderly end; from `listen` on they no longer end the process themselves.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    pub fn listen() -> anyhow::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves with the name of the signal, also if it came earlier.
+    pub async fn received(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
     }
 }
 
