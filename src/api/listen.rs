@@ -28,9 +28,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_stream::Stream;
+use tonic::server::NamedService;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+
+/// What reflection lists: the descriptors also hold the service of the other listener.
+const SERVED: [&str; 6] = [
+    <KvServer<KvService> as NamedService>::NAME,
+    <BucketsServer<BucketsService> as NamedService>::NAME,
+    <PluginsServer<PluginsService> as NamedService>::NAME,
+    <ClusterServer<ClusterService> as NamedService>::NAME,
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+];
 
 const CLIENT_CONNECTIONS_MAX: usize = 1024;
 const PEER_CONNECTIONS_MAX: usize = 256;
@@ -56,7 +67,12 @@ pub async fn serve_clients(
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<KvServer<KvService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
+    let reflection = SERVED
+        .iter()
+        .fold(
+            tonic_reflection::server::Builder::configure(),
+            |builder, name| builder.with_service_name(*name),
+        )
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
