@@ -42,6 +42,7 @@ pub fn of_request(error: RequestDecodeError) -> Status {
         RequestDecodeError::Name(_) => "BAD_NAME",
         RequestDecodeError::Version(_) => "BAD_VALUE",
         RequestDecodeError::Context(_) => "BAD_CONTEXT",
+        RequestDecodeError::Number(PropertiesDecodeError::Choice { .. }) => "BAD_ACK",
         RequestDecodeError::Number(_) => "BAD_QUORUM",
     };
     invalid(reason, error)

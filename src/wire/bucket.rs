@@ -12,6 +12,12 @@ pub enum PropertiesDecodeError {
     Properties(#[from] PropertiesError),
     #[error("{name} is {found}; give a whole number from 1 to 255")]
     Number { name: &'static str, found: u32 },
+    #[error("{name} is {found}, which this release does not know; give {fix}")]
+    Choice {
+        name: &'static str,
+        found: i32,
+        fix: &'static str,
+    },
     #[error(
         "the {role}'s plugin is {found:?}; give the 64 hexadecimal digits that the upload answered"
     )]
@@ -33,7 +39,7 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
         n,
         r: number("r", properties.r)?.unwrap_or(defaults.r.min(n)),
         w: number("w", properties.w)?.unwrap_or(defaults.w.min(n)),
-        ack: decode_ack(properties.ack()).unwrap_or(defaults.ack),
+        ack: decode_ack(properties.ack)?.unwrap_or(defaults.ack),
         merge_on_put: properties
             .merge_on_put
             .unwrap_or(policy == Policy::LastWriteWins),
@@ -73,12 +79,17 @@ pub fn encode(properties: &Properties) -> proto::Properties {
     }
 }
 
-/// None: as the bucket says.
-pub fn decode_ack(ack: proto::Ack) -> Option<Ack> {
-    match ack {
-        proto::Ack::Unspecified => None,
-        proto::Ack::Buffered => Some(Ack::Buffered),
-        proto::Ack::Durable => Some(Ack::Durable),
+/// None: as the bucket says. What a later release may mean by another number is not guessed.
+pub fn decode_ack(ack: i32) -> Result<Option<Ack>, PropertiesDecodeError> {
+    match proto::Ack::try_from(ack) {
+        Ok(proto::Ack::Unspecified) => Ok(None),
+        Ok(proto::Ack::Buffered) => Ok(Some(Ack::Buffered)),
+        Ok(proto::Ack::Durable) => Ok(Some(Ack::Durable)),
+        Err(_) => Err(PropertiesDecodeError::Choice {
+            name: "ack",
+            found: ack,
+            fix: "1 (buffered), 2 (durable), or none",
+        }),
     }
 }
 
@@ -102,7 +113,14 @@ pub fn number(name: &'static str, given: Option<u32>) -> Result<Option<u8>, Prop
 
 fn decode_policy(properties: &proto::Properties) -> Result<Policy, PropertiesDecodeError> {
     use proto::Policy as Asked;
-    match (properties.policy(), &properties.resolver) {
+    let Ok(policy) = Asked::try_from(properties.policy) else {
+        return Err(PropertiesDecodeError::Choice {
+            name: "policy",
+            found: properties.policy,
+            fix: "1 (siblings), 2 (last-write-wins), 3 (resolver), or none",
+        });
+    };
+    match (policy, &properties.resolver) {
         (Asked::Unspecified | Asked::Resolver, Some(binding)) => {
             Ok(Policy::Resolver(decode_binding("resolver", binding)?))
         }

@@ -38,7 +38,7 @@ pub fn decode_get(request: proto::GetRequest) -> Decoded<GetRequest> {
 }
 
 pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
-    let ack = decode_ack(request.ack());
+    let ack = decode_ack(request.ack)?;
     let key = decode_key(&request.bucket, request.key)?;
     let version = Version {
         content: Content::Value(request.value),
@@ -58,7 +58,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
 }
 
 pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
-    let ack = decode_ack(request.ack());
+    let ack = decode_ack(request.ack)?;
     let key = decode_key(&request.bucket, request.key)?;
     Ok(PutRequest {
         context: Context::decode(request.context, &key)?,
