@@ -115,7 +115,8 @@ impl LocalCluster {
         self.plan.folder.join(&self.nodes[place].name)
     }
 
-    fn config_file(&self, place: usize) -> PathBuf {
+    /// What the node at `place` is started with.
+    pub fn config_file(&self, place: usize) -> PathBuf {
         self.plan
             .folder
             .join(format!("{}.toml", self.nodes[place].name))
@@ -212,15 +213,27 @@ impl LocalCluster {
         Ok(())
     }
 
+    /// Stops a node in its tracks, connections and all, until it is resumed.
+    pub fn pause(&self, place: usize) {
+        self.signal(place, Signal::STOP);
+    }
+
+    pub fn resume(&self, place: usize) {
+        self.signal(place, Signal::CONT);
+    }
+
+    fn signal(&self, place: usize, which: Signal) {
+        if let Some((child, _)) = &self.nodes[place].child {
+            signal(child, which);
+        }
+    }
+
     /// Asks a node to stop, and waits. False: it had to be killed, or it ended with an error.
     pub async fn stop_node(&mut self, place: usize) -> anyhow::Result<bool> {
         let Some((mut child, _)) = self.nodes[place].child.take() else {
             return Ok(true);
         };
-        if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
-            // It may have ended by itself in the meantime.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        signal(&child, Signal::TERM);
         match tokio::time::timeout(STOP_TIMEOUT, child.wait()).await {
             Ok(status) => Ok(status?.success()),
             Err(_) => {
@@ -288,6 +301,13 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .kill_on_drop(true)
         .spawn();
     child.with_context(|| format!("starting {}", binary.display()))
+}
+
+fn signal(child: &Child, which: Signal) {
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id as i32)) {
+        // It may have ended by itself in the meantime.
+        let _ = kill_process(pid, which);
+    }
 }
 
 /// Waits for the ready line. The output stays open: a node that writes to a closed pipe would end.
