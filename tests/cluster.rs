@@ -1,0 +1,26 @@
+//! Whole clusters: real processes, real sockets, real disks, cuttable links; each test a claim to users.
+//!
+//! Uses only what users touch (gRPC, the command line, signals) and the links between the nodes. Fixed ports,
+//! sleeps and shared clusters are absent: every test starts and ends its own nodes.
+//!
+//! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
+
+#[path = "cluster/command_line.rs"]
+mod command_line;
+#[path = "cluster/failures.rs"]
+mod failures;
+#[path = "cluster/processes.rs"]
+mod processes;
+#[path = "cluster/quorums.rs"]
+mod quorums;
+#[path = "cluster/resolving.rs"]
+mod resolving;
+#[path = "cluster/siblings.rs"]
+mod siblings;
+#[path = "cluster/stage.rs"]
+mod stage;
+#[path = "cluster/validating.rs"]
+mod validating;
+#[allow(dead_code, reason = "`bad_input` uses the rest")]
+#[path = "cluster/written_plugins.rs"]
+mod written_plugins;
