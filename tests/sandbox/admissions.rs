@@ -2,7 +2,7 @@
 //!
 //! Invariant: each test has a folder and a library of its own, and looks into the folder.
 
-use super::plugins::{CONCATENATE, PICK_FIRST, Shelf, Text, open, question, settings};
+use super::plugins::{CONCATENATE, Shelf, Text, open, question, settings};
 use rejoin::dynamo::names::Digest;
 use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
 use rejoin::wasm::library::digest_of;
@@ -246,22 +246,23 @@ async fn committed_plugins_are_admitted() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/bin");
     let shelf = Shelf::open();
     let Ok(entries) = fs::read_dir(folder) else {
-        return; // They come with their sources.
+        return; // A checkout without the plugins; with them, at least one must be there.
     };
+    let mut admitted = 0;
     for path in entries.map(|entry| entry.unwrap().path()) {
         if path
             .extension()
             .is_some_and(|extension| extension == "wasm")
         {
-            let admitted = shelf.library.admit(fs::read(&path).unwrap().into()).await;
+            let outcome = shelf.library.admit(fs::read(&path).unwrap().into()).await;
             assert!(
-                admitted.is_ok(),
+                outcome.is_ok(),
                 "{}: {}",
                 path.display(),
-                admitted.unwrap_err()
+                outcome.unwrap_err()
             );
+            admitted += 1;
         }
     }
-    let digest = shelf.admit(Text::resolver(PICK_FIRST).core()).await;
-    assert!(shelf.library.contains(digest));
+    assert!(admitted > 0, "no plugin in plugins/bin");
 }
