@@ -154,11 +154,13 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
 }
 
 fn print_standing(context: &[u8], siblings: u32) {
-    match context.is_empty() {
-        true => eprintln!(
-            "it stands beside others ({siblings} values in all); get the key for a context, or use --replace"
-        ),
-        false => eprintln!("context: {}", hex::encode(context)),
+    if siblings > 1 {
+        eprintln!(
+            "it stands beside others ({siblings} values in all); get the key, or use --replace"
+        );
+    }
+    if !context.is_empty() {
+        eprintln!("context: {}", hex::encode(context));
     }
 }
 
