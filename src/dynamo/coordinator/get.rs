@@ -30,6 +30,8 @@ enum Phase {
     Gathering,
     Reconciling {
         siblings: Vec<Version>,
+        /// Replicas whose answers are in there.
+        replicas: usize,
     },
     /// The client has its answer; stragglers may still show that they are stale.
     Answered,
@@ -139,14 +141,15 @@ impl Get {
                     binding: binding.clone(),
                     ask: Ask::Resolve(siblings.clone()),
                 };
-                self.phase = Phase::Reconciling { siblings };
+                let replicas = self.quorum.answered();
+                self.phase = Phase::Reconciling { siblings, replicas };
                 Step::Reconcile(Box::new(question))
             }
         }
     }
 
     pub fn on_resolved(&mut self, answer: Answer) -> Step {
-        let Phase::Reconciling { siblings } = &self.phase else {
+        let Phase::Reconciling { siblings, .. } = &self.phase else {
             return Step::Wait; // It answered after its time.
         };
         let Policy::Resolver(binding) = &self.properties.policy else {
@@ -178,7 +181,7 @@ impl Get {
                 answered: self.quorum.answered(),
                 needed: self.quorum.needed(),
             }),
-            Phase::Reconciling { siblings } => {
+            Phase::Reconciling { siblings, .. } => {
                 let reason = "the resolver did not answer before the deadline".to_owned();
                 let siblings = siblings.clone();
                 self.answer(siblings, Resolved::Siblings { reason })
@@ -188,7 +191,10 @@ impl Get {
     }
 
     fn answer(&mut self, versions: Vec<Version>, resolved: Resolved) -> Step {
-        self.phase = Phase::Answered;
+        let replicas = match std::mem::replace(&mut self.phase, Phase::Answered) {
+            Phase::Reconciling { replicas, .. } => replicas,
+            Phase::Gathering | Phase::Answered => self.quorum.answered(),
+        };
         let mut context = self.merged.context();
         context.fastest = self.fastest.clone();
         let siblings = self.merged.versions();
@@ -199,8 +205,8 @@ impl Get {
             siblings: siblings
                 .map(|(dot, version)| (dot, version.clone()))
                 .collect(),
-            replicas_answered: self.quorum.answered(),
-            primaries_answered: self.quorum.answered(),
+            replicas_answered: replicas,
+            primaries_answered: replicas,
         }))
     }
 
