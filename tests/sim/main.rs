@@ -78,7 +78,6 @@ fn check_all(base: u64, count: u64) {
                     }
                     let seed = base.wrapping_add(place);
                     if let Err(panic) = std::panic::catch_unwind(|| check(seed)) {
-                        eprintln!("seed {seed} failed; replay: REJOIN_SEED={seed}");
                         *failure.lock().expect("no panics inside") = Some(panic);
                     }
                 }
@@ -154,6 +153,17 @@ fn with_loss(plan: &mut Plan) {
 #[test]
 fn a_disk_that_drops_a_sibling_is_caught() {
     assert!(caught(Mutant::DropsSiblings, any).contains(&Check::Lost));
+}
+
+#[test]
+fn an_acknowledged_write_that_is_gone_at_the_end_is_caught() {
+    let calm = |plan: &mut Plan| plan.faults.clear();
+    assert!(caught(Mutant::LosesDisks, calm).contains(&Check::Lost));
+}
+
+#[test]
+fn a_lawful_resolver_that_drops_its_inputs_is_caught() {
+    assert!(caught(Mutant::MergesNothing, any).contains(&Check::Resolved));
 }
 
 #[test]

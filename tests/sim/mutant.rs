@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 use rejoin::dynamo::causality::context::Context;
+use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
 use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Change};
 
@@ -16,6 +17,10 @@ pub enum Mutant {
     DropsSiblings,
     /// A disk that applies nothing from the heal on, and says it did.
     SwallowsWrites,
+    /// All disks are wiped when peace is made, and nobody owns up to it.
+    LosesDisks,
+    /// The lawful resolver answers with nothing of what it was given.
+    MergesNothing,
     /// Crashed nodes come back under the incarnation that they had.
     ReusesIncarnation,
     /// Durable acknowledgements leave before the sync.
@@ -66,4 +71,15 @@ pub fn widened(context: &Context) -> Context {
     let mut wide = Context::from_clock(context.clock().map(|(actor, n)| (actor, n + 1)));
     wide.fastest = context.fastest.clone();
     wide
+}
+
+/// The answer of a resolver that has thrown everything away.
+pub fn emptied(answer: Answer) -> Answer {
+    match answer {
+        Answer::Resolved { fuel, .. } => Answer::Resolved {
+            resolution: Resolution::Merged(Bytes::from_static(b"nothing")),
+            fuel,
+        },
+        other => other,
+    }
 }

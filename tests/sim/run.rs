@@ -37,6 +37,10 @@ pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
     }
     world.make_peace();
     world.settle();
+    if mutant == Mutant::LosesDisks {
+        let disks = world.nodes.iter().map(|node| &node.disk);
+        disks.for_each(|disk| disk.borrow_mut().wipe());
+    }
     if mutant == Mutant::SwallowsWrites {
         for node in &world.nodes {
             node.disk.borrow_mut().defect = Defect::Swallows;

@@ -393,7 +393,10 @@ impl World {
                     self.nodes[node].process.asks.insert(ticket, attempt);
                 }
                 let answer = guests::answer(&question, timeout_ms, &mut self.dice);
-                if let Some((delay_ms, answer)) = answer {
+                if let Some((delay_ms, mut answer)) = answer {
+                    if self.mutant == Mutant::MergesNothing {
+                        answer = super::mutant::emptied(answer);
+                    }
                     let life = self.nodes[node].life;
                     let answer = Happening::Answer {
                         node,

@@ -30,6 +30,8 @@ enum Phase {
     Gathering,
     Reconciling {
         siblings: Vec<Version>,
+        /// Replicas whose answers are in there.
+        replicas: usize,
     },
     /// The client has its answer; stragglers may still show that they are stale.
     Answered,
@@ -144,14 +146,15 @@ impl Get {
                     binding: binding.clone(),
                     ask: Ask::Resolve(siblings.clone()),
                 };
-                self.phase = Phase::Reconciling { siblings };
+                let replicas = self.quorum.answered();
+                self.phase = Phase::Reconciling { siblings, replicas };
                 Step::Reconcile(Box::new(question))
             }
         }
     }
 
     pub fn on_resolved(&mut self, answer: Answer) -> Step {
-        let Phase::Reconciling { siblings } = &self.phase else {
+        let Phase::Reconciling { siblings, .. } = &self.phase else {
             return Step::Wait; // It answered after its time.
         };
         let Policy::Resolver(binding) = &self.properties.policy else {
@@ -183,7 +186,7 @@ impl Get {
                 answered: self.quorum.answered(),
                 needed: self.quorum.needed(),
             }),
-            Phase::Reconciling { siblings } => {
+            Phase::Reconciling { siblings, .. } => {
                 let reason = "the resolver did not answer before the deadline".to_owned();
                 let siblings = siblings.clone();
                 self.answer(siblings, Resolved::Siblings { reason })
@@ -193,7 +196,10 @@ impl Get {
     }
 
     fn answer(&mut self, versions: Vec<Version>, resolved: Resolved) -> Step {
-        self.phase = Phase::Answered;
+        let replicas = match std::mem::replace(&mut self.phase, Phase::Answered) {
+            Phase::Reconciling { replicas, .. } => replicas,
+            Phase::Gathering | Phase::Answered => self.quorum.answered(),
+        };
         let mut context = self.merged.context();
         context.fastest = self.fastest.clone();
         let siblings = self.merged.versions();
@@ -204,8 +210,8 @@ impl Get {
             siblings: siblings
                 .map(|(dot, version)| (dot, version.clone()))
                 .collect(),
-            replicas_answered: self.quorum.answered(),
-            primaries_answered: self.quorum.answered(),
+            replicas_answered: replicas,
+            primaries_answered: replicas,
         }))
     }
 
@@ -222,6 +228,9 @@ impl Get {
     ///
     /// A repair is a merge like any other write: to an equal state it is none (5, read repair).
     pub fn stale(&self) -> (Vec<NodeId>, Object) {
+        if self.replies.values().all(|held| *held == self.merged) {
+            return (Vec::new(), Object::default()); // By far the most common case.
+        }
         let mut gathered = self.merged.clone();
         for held in self.replies.values() {
             gathered.sync(held.clone());

@@ -1,0 +1,154 @@
+//! How transcripts put things: short stable names for actors, objects as `{clock}=versions`.
+//!
+//! Invariant: what differs in a way that a reader must see differs in its line.
+
+use super::cast::{RESOLVER, VALIDATOR};
+use rejoin::dynamo::causality::context::Context;
+use rejoin::dynamo::causality::dot::{Actor, Dot};
+use rejoin::dynamo::causality::object::Object;
+use rejoin::dynamo::causality::version::Version;
+use rejoin::dynamo::coordinator::request::{GetError, GetReply, PutError, PutReply, Resolved};
+use rejoin::dynamo::machine::message::Message;
+use rejoin::dynamo::names::{Key, NodeId};
+use rejoin::dynamo::reconcile::question::{Ask, Question};
+
+/// Nodes by the number of their incarnation, from 1.
+pub struct Names {
+    nodes: Vec<NodeId>,
+}
+
+impl Names {
+    pub fn of(nodes: &[NodeId]) -> Self {
+        let nodes = nodes.to_vec();
+        Self { nodes }
+    }
+
+    fn actor(&self, actor: Actor) -> String {
+        let node = &self.nodes[actor.incarnation.0 as usize - 1];
+        match actor.epoch {
+            1 => node.to_string(),
+            epoch => format!("{node}.{epoch}"),
+        }
+    }
+
+    fn dot(&self, dot: Dot) -> String {
+        format!("{}:{}", self.actor(dot.actor), dot.counter)
+    }
+
+    fn clock(&self, context: &Context) -> String {
+        let dot = |(actor, counter)| self.dot(Dot { actor, counter });
+        let dots: Vec<String> = context.clock().map(dot).collect();
+        format!("{{{}}}", dots.join(","))
+    }
+
+    pub fn object(&self, object: &Object) -> String {
+        if object.is_empty() {
+            return "nothing".to_owned();
+        }
+        let versions: Vec<String> = object.versions().map(|(_, v)| version(v)).collect();
+        format!("{}={}", self.clock(&object.context()), versions.join("|"))
+    }
+
+    pub fn versions(&self, versions: &[Version]) -> String {
+        let shown: Vec<String> = versions.iter().map(version).collect();
+        shown.join("|")
+    }
+
+    pub fn question(&self, question: &Question) -> String {
+        match &question.ask {
+            Ask::Resolve(siblings) => format!("the resolver about {}", self.versions(siblings)),
+            Ask::Validate(value) => format!("the validator about {}", version(value)),
+        }
+    }
+
+    pub fn message(&self, message: &Message) -> String {
+        match message {
+            Message::Read { key, .. } => format!("read {}", name(key)),
+            Message::ReadReply { outcome, .. } => match outcome {
+                Ok(object) => format!("has {}", self.object(object)),
+                Err(failure) => format!("failed: {failure}"),
+            },
+            Message::Write {
+                key,
+                object,
+                replaced,
+                ..
+            } => {
+                let kept = replaced.iter().map(|merge| self.versions(&merge.inputs));
+                let kept: String = kept.map(|inputs| format!("  replacing {inputs}")).collect();
+                format!("write {} {}{kept}", name(key), self.object(object))
+            }
+            Message::WriteReply { outcome, .. } => match outcome {
+                Ok(()) => "wrote".to_owned(),
+                Err(failure) => format!("failed: {failure}"),
+            },
+            Message::Forward { request, .. } => {
+                let context = self.clock(&request.context);
+                let value = version(&request.version);
+                format!("forward {} {value} context={context}", name(&request.key))
+            }
+            Message::ForwardReply { outcome, .. } => match outcome {
+                Ok(reply) => format!("done {}", self.dot(reply.dot)),
+                Err(error) => format!("not done: {}", without_digests(&error.to_string())),
+            },
+        }
+    }
+
+    pub fn got(&self, outcome: &Result<Box<GetReply>, GetError>) -> String {
+        match outcome {
+            Ok(reply) => {
+                let values = match reply.versions.is_empty() {
+                    true => "nothing".to_owned(),
+                    false => self.versions(&reply.versions),
+                };
+                let context = self.clock(&reply.context);
+                let from = reply.replicas_answered;
+                let how = resolved(&reply.resolved);
+                format!("answer {values} context={context} from={from}{how}")
+            }
+            Err(error) => format!("answer error: {error}"),
+        }
+    }
+
+    pub fn put(&self, outcome: &Result<Box<PutReply>, PutError>) -> String {
+        match outcome {
+            Ok(reply) => {
+                let context = self.clock(&reply.context);
+                let (after, siblings) = (reply.replicas_answered, reply.siblings);
+                let siblings = match siblings {
+                    0 | 1 => String::new(),
+                    many => format!(" siblings={many}"),
+                };
+                let how = resolved(&reply.resolved);
+                format!("answer ok context={context} after={after}{siblings}{how}")
+            }
+            Err(error) => format!("answer error: {}", without_digests(&error.to_string())),
+        }
+    }
+}
+
+fn name(key: &Key) -> String {
+    key.bytes().escape_ascii().to_string()
+}
+
+fn version(version: &Version) -> String {
+    let value = version
+        .bytes()
+        .map(|bytes| bytes.escape_ascii().to_string());
+    value.unwrap_or_else(|| "deleted".to_owned())
+}
+
+fn resolved(how: &Resolved) -> String {
+    match how {
+        Resolved::Single => String::new(),
+        Resolved::Merged { by: Some(_), .. } => "  merged by the resolver".to_owned(),
+        Resolved::Merged { by: None, .. } => "  the last write".to_owned(),
+        Resolved::Siblings { reason } => format!("  siblings: {}", without_digests(reason)),
+    }
+}
+
+/// Sixty-four digits say less than what they stand for.
+fn without_digests(text: &str) -> String {
+    text.replace(&RESOLVER.to_string(), "R")
+        .replace(&VALIDATOR.to_string(), "V")
+}
