@@ -14,6 +14,8 @@ use rejoin::dynamo::names::{BucketName, Key, NodeId};
 use rejoin::dynamo::replica::storage::{Batch, Change, Item, Storage, StorageError};
 use rejoin::dynamo::ring::partition::{Partitions, Token};
 use rejoin::dynamo::ring::preference::Ring;
+use rejoin::storage::memory::MemoryStorage;
+use rejoin::storage::sled_engine::{Durability, Options, SledStorage};
 use stage::{play, play_on};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -273,10 +275,23 @@ fn s5_d28_every_engine_gives_the_same_transcript() {
         "delete via=c key=k",
         "show key=k",
     ]);
-    let in_memory = play(&script);
-    assert_eq!(play_on(&script, |_| Log::default()), in_memory);
-    // The engines of `rejoin::storage` belong here, one line each:
-    // assert_eq!(play_on(&script, |node| SledStorage::open(&folder.join(node))), in_memory);
+    let on_the_stage = play(&script);
+    assert_eq!(play_on(&script, |_| Log::default()), on_the_stage);
+    assert_eq!(play_on(&script, |_| MemoryStorage::new()), on_the_stage);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let sled = |node: &str| {
+        let opened = SledStorage::open(&folder.path().join(node), volatile());
+        opened.expect("a new folder opens").storage
+    };
+    assert_eq!(play_on(&script, sled), on_the_stage);
+}
+
+/// A transcript has no power loss, so nothing has to be synced for it.
+fn volatile() -> Options {
+    Options {
+        durability: Durability::Forgone,
+        ..Options::default()
+    }
 }
 
 #[test]

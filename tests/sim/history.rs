@@ -322,12 +322,10 @@ impl History {
         dot: Dot,
         context: &Context,
         replicas: usize,
-        merge_shown: bool,
     ) -> Marks {
         let put = &mut self.attempts[attempt];
         put.fate = Fate::Acknowledged { replicas };
-        let (key, mut seen) = (put.key, put.seen.clone());
-        let shown = put.sweeps || merge_shown;
+        let (key, mut seen, sweeps) = (put.key, put.seen.clone(), put.sweeps);
         let (w, ack) = (put.w, put.ack);
         let Some(place) = self.place(key, dot) else {
             let what = format!("put {attempt} was acknowledged as {dot}, which nobody stored");
@@ -345,15 +343,15 @@ impl History {
             );
             self.accuse(Check::Dishonest, what);
         }
-        self.see_own(key, place, shown, &mut seen);
+        self.see_own(key, place, sweeps, &mut seen);
         self.check_covered(key, context, &seen);
         seen
     }
 
-    /// A client knows its own value, and what its coordinator merged it with if it was shown the result.
-    fn see_own(&self, key: usize, place: usize, shown: bool, seen: &mut Marks) {
+    /// A client knows its own value, unless it was merged with what the client has not seen.
+    fn see_own(&self, key: usize, place: usize, sweeps: bool, seen: &mut Marks) {
         let past = &self.keys[key].writes[place].past;
-        if shown {
+        if sweeps {
             seen.join(past);
         }
         if past.is_within(seen) {

@@ -69,7 +69,6 @@ impl World {
             reply.dot,
             &reply.context,
             reply.replicas_answered,
-            reply.merged.is_some(),
         );
         let key = pending.key;
         let token = Token::new(&reply.context, &self.stage.plan.keys[key], seen);

@@ -337,15 +337,18 @@ impl Put {
 
     /// What the client has now seen: what it had seen before, and its own write where a clock can say so.
     ///
-    /// The siblings that remain were not shown to it: covering them would let the next put drop them unseen.
-    /// A merge is shown to it, but stands for its inputs only while nothing else remains.
+    /// Neither the siblings that remain nor what a merge took in: a client that builds its next value on its
+    /// last one, without looking at the reply, would drop them with the next put.
     fn seen(&self, coordinated: &Coordinated) -> Context {
         let Coordinated { dot, object, .. } = coordinated;
+        let mut context = self.request.context.clone();
+        if coordinated.replaced.is_some() {
+            return context;
+        }
         if object.versions().count() == 1 {
             return object.context();
         }
-        let mut context = self.request.context.clone();
-        if coordinated.replaced.is_none() && context.count_of(dot.actor) + 1 == dot.counter {
+        if context.count_of(dot.actor) + 1 == dot.counter {
             context.join(&Context::from_clock([(dot.actor, dot.counter)].into_iter()));
         }
         context

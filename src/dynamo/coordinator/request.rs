@@ -66,8 +66,7 @@ pub struct PutReply {
     pub siblings: usize,
     /// How the stored value came about.
     pub resolved: Resolved,
-    /// What is stored in place of the client's value, if a merge on put made it: the context covers what
-    /// went into it, so the client has to be shown it.
+    /// What is stored in place of the client's value, if a merge on put made it.
     pub merged: Option<Version>,
     pub replicas_answered: usize,
     pub primaries_answered: usize,
