@@ -119,8 +119,10 @@ impl Names {
                     0 | 1 => String::new(),
                     many => format!(" siblings={many}"),
                 };
+                let merged = reply.merged.iter().map(version);
+                let merged: String = merged.map(|value| format!(" stored={value}")).collect();
                 let how = resolved(&reply.resolved);
-                format!("answer ok context={context} after={after}{siblings}{how}")
+                format!("answer ok context={context} after={after}{siblings}{merged}{how}")
             }
             Err(error) => format!("answer error: {}", without_digests(&error.to_string())),
         }
