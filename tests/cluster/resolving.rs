@@ -88,7 +88,8 @@ async fn a_merge_on_put_leaves_one_version_and_every_replica_keeps_what_it_repla
     nodes[0].put("carts", "anna", BREAD).await;
     let merged = nodes[1].put("carts", "anna", EGGS).await;
     assert_eq!(merged.siblings, 1);
-    assert!(!merged.context.is_empty());
+    let shown = merged.merged.as_ref().map(|value| value.value.as_ref());
+    assert_eq!(shown, Some(MERGED.as_bytes()));
     let how = merged.resolved.clone().expect("it says how it came about");
     assert_eq!(
         (how.resolution(), how.plugin),
@@ -101,6 +102,9 @@ async fn a_merge_on_put_leaves_one_version_and_every_replica_keeps_what_it_repla
         assert_eq!(resolved(&found.resolved).0, proto::Resolution::Single);
         check_retained(&node.record("carts", "anna").await, &merged.dot, &plugin);
     }
+    // Its client goes on from its own value without having looked at the merged one.
+    nodes[1].put_after("carts", "anna", EGGS, &merged.context).await;
+    assert_eq!(texts(&nodes[0].get("carts", "anna").await), [MERGED]);
     stage.end().await;
 }
 
