@@ -103,7 +103,9 @@ async fn a_merge_on_put_leaves_one_version_and_every_replica_keeps_what_it_repla
         check_retained(&node.record("carts", "anna").await, &merged.dot, &plugin);
     }
     // Its client goes on from its own value without having looked at the merged one.
-    nodes[1].put_after("carts", "anna", EGGS, &merged.context).await;
+    nodes[1]
+        .put_after("carts", "anna", EGGS, &merged.context)
+        .await;
     assert_eq!(texts(&nodes[0].get("carts", "anna").await), [MERGED]);
     stage.end().await;
 }
