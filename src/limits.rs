@@ -30,6 +30,8 @@ pub const SIBLINGS_MAX: usize = 512 * 1024;
 pub const VERSION_OVERHEAD_BYTES: usize = 128;
 /// From here on a put that shrinks nothing is refused, for its bytes, never for its siblings.
 pub const OBJECT_BYTES_MAX: usize = 48 * 1024 * 1024;
+/// The reply to a get: all siblings of the largest object twice, resolved or not and as they are stored.
+pub const GET_BYTES_MAX: usize = 2 * OBJECT_BYTES_MAX + 16 * 1024 * 1024;
 /// Siblings from which a node warns and counts.
 pub const SIBLINGS_WARN: usize = 16;
 

@@ -10,7 +10,7 @@ use super::cluster::ClusterService;
 use super::deadline::intercept;
 use super::key_value::KvService;
 use super::plugins::PluginsService;
-use crate::limits::PEER_MESSAGE_BYTES_MAX;
+use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
 use crate::wire::proto::DESCRIPTORS;
 use crate::wire::proto::peer::peer_server::PeerServer;
@@ -57,6 +57,8 @@ const CONNECTION_GRACE: Duration = Duration::from_secs(30);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const DECODED_BYTES_MAX: usize = 2 * 1024 * 1024;
 const ENCODED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A key must stay readable whatever its siblings weigh, or nobody could ever replace them.
+const KV_ENCODED_BYTES_MAX: usize = GET_BYTES_MAX;
 const PEER_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
 /// Serves clients until `stop` resolves and open requests have ended.
@@ -80,7 +82,7 @@ pub async fn serve_clients(
         node: Arc::clone(&node),
     })
     .max_decoding_message_size(DECODED_BYTES_MAX)
-    .max_encoding_message_size(ENCODED_BYTES_MAX);
+    .max_encoding_message_size(KV_ENCODED_BYTES_MAX);
     let buckets = BucketsServer::new(BucketsService {
         node: Arc::clone(&node),
     })

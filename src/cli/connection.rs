@@ -1,6 +1,7 @@
 //! A client of one node, for the commands.
 
 use super::arguments::Server;
+use crate::limits::GET_BYTES_MAX;
 use crate::wire::proto::v1::buckets_client::BucketsClient;
 use crate::wire::proto::v1::cluster_client::ClusterClient;
 use crate::wire::proto::v1::kv_client::KvClient;
@@ -12,7 +13,7 @@ use tonic::transport::{Channel, Endpoint};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A get may return many siblings.
-const DECODED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const DECODED_BYTES_MAX: usize = GET_BYTES_MAX;
 
 /// Clients of the services of one node, over one connection.
 #[derive(Debug, Clone)]

@@ -92,6 +92,24 @@ async fn two_interleaved_clients_never_make_more_than_two_siblings() {
 }
 
 #[tokio::test]
+async fn siblings_that_weigh_more_than_most_messages_can_be_read_and_replaced() {
+    let (stage, nodes) = notes().await;
+    let values: Vec<String> = ('a'..='l')
+        .map(|letter| letter.to_string().repeat(1 << 20))
+        .collect();
+    for value in &values {
+        nodes[0].put("notes", "heavy", value).await;
+    }
+    let heavy = nodes[1].get("notes", "heavy").await;
+    assert_eq!(heavy.values.len(), values.len());
+    let last = nodes[1]
+        .put_after("notes", "heavy", "light", &heavy.context)
+        .await;
+    assert_eq!(last.siblings, 1);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_context_of_another_key_is_refused_and_nothing_is_stored() {
     let (stage, nodes) = notes().await;
     nodes[0]
