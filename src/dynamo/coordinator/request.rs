@@ -60,7 +60,7 @@ pub struct GetReply {
 pub struct PutReply {
     pub dot: Dot,
     /// Covers what the client had seen, and this write where it stands alone or follows what the client
-    /// had seen. Never a sibling, nor the result of a merge, that the client was not shown.
+    /// had seen. Never a sibling that the client was not shown, nor what a merge took in.
     pub context: Context,
     /// Live versions that now stand under the key at the coordinator.
     pub siblings: usize,
