@@ -48,6 +48,8 @@ pub const PARTITIONS_DEFAULT: u16 = 256;
 pub const MEMBERS_MAX: usize = 1000;
 /// Relative capacity of a node.
 pub const WEIGHT_MAX: u16 = 1000;
+/// A zone is a name: of a rack, a room, a data centre.
+pub const ZONE_BYTES_MAX: usize = 64;
 /// Buckets of a cluster: each is a row of the metadata that every node holds.
 pub const BUCKETS_MAX: usize = 4096;
 /// Plugins of a cluster: each holds compiled code on every node.

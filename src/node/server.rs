@@ -22,6 +22,7 @@ use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::{Activity, Machine};
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::ring::placement::Placement;
 use crate::dynamo::ring::preference::Ring;
 use crate::storage::space::{Space, Watermark};
 use crate::wasm::library::{Library, Settings};
@@ -328,7 +329,7 @@ fn start_shards(
             me.clone(),
             incarnation,
             foundation.store.clone(),
-            Arc::clone(&foundation.ring),
+            Arc::new(Placement::still(Ring::clone(&foundation.ring))),
         );
         machine.step(clock.now(), Event::Tick, &mut Vec::new());
         let outlets = Outlets {

@@ -21,6 +21,7 @@ use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::ring::partition::Partitions;
+use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -88,7 +89,7 @@ struct Actor<S> {
 pub struct Cast<S> {
     actors: BTreeMap<NodeId, Actor<S>>,
     names: Names,
-    ring: Arc<Ring>,
+    placement: Arc<Placement>,
     now_ms: u64,
     wires: BTreeMap<(NodeId, NodeId), Wire>,
     on_the_way: VecDeque<(NodeId, NodeId, Message)>,
@@ -145,13 +146,14 @@ impl<S: Storage> Cast<S> {
         let members = names.iter().cloned().map(Member::new).collect();
         let partitions = Partitions::new(command.number("partitions").unwrap_or(1));
         let ring = Ring::new(partitions.expect("in bounds"), members).expect("distinct");
-        let ring = Arc::new(ring);
+        let placement = Arc::new(Placement::still(ring));
         let buckets = Arc::new(BucketTable::from([(bucket(), properties(command))]));
         let actors = names.iter().zip(1..).map(|(id, incarnation)| {
             let disk = Rc::new(RefCell::new((open(id.as_str()), Engine::Good)));
             let storage = Disk(Rc::clone(&disk));
             let incarnation = Incarnation(incarnation);
-            let mut machine = Machine::new(id.clone(), incarnation, storage, Arc::clone(&ring));
+            let mut machine =
+                Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
             let buckets = Event::Buckets(Arc::clone(&buckets));
             machine.step(now(0), buckets, &mut Vec::new());
             let unsynced = Vec::new();
@@ -165,7 +167,7 @@ impl<S: Storage> Cast<S> {
         Self {
             actors: actors.collect(),
             names: Names::of(&names),
-            ring: Arc::clone(&ring),
+            placement: Arc::clone(&placement),
             now_ms: 0,
             wires: BTreeMap::new(),
             on_the_way: VecDeque::new(),
@@ -291,7 +293,7 @@ impl<S: Storage> Cast<S> {
     fn forget(&mut self, command: &Command<'_>) {
         let key = key(command);
         let mut batch = Batch::default();
-        batch.delete(object_key(self.ring.partition_of(&key), &key));
+        batch.delete(object_key(self.placement.partition_of(&key), &key));
         let disk = &self.actors[&node(command.words[0])].disk;
         disk.borrow_mut().0.apply(batch).expect("a good disk");
     }

@@ -5,7 +5,7 @@
 use super::super::bucket::Properties;
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
-use crate::limits::{BUCKET_BYTES_MAX, NODE_NAME_BYTES_MAX, PLUGIN_BYTES_MAX};
+use crate::limits::{BUCKET_BYTES_MAX, PLUGIN_BYTES_MAX};
 
 /// What a row is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,14 +63,13 @@ impl Row {
 
     pub fn encode(&self, writer: &mut Writer) {
         writer.number(self.edit.count);
-        writer.bytes(self.edit.by.as_str().as_bytes());
+        writer.node(&self.edit.by);
         self.fact.encode(writer);
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let count = reader.number()?;
-        let by = reader.text("a node name", NODE_NAME_BYTES_MAX)?;
-        let by = NodeId::new(&by).map_err(|_| DecodeError::Malformed("a node name"))?;
+        let by = reader.node()?;
         Ok(Self {
             edit: Edit { count, by },
             fact: Fact::decode(reader)?,
