@@ -4,8 +4,8 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
-use crate::dynamo::membership::member::{Member, MembersError};
 use crate::dynamo::names::{NameError, NodeId};
+use crate::dynamo::ring::member::{Member, MembersError};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::dynamo::ring::preference::Ring;
 use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX};

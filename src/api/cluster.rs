@@ -109,7 +109,7 @@ impl ClusterService {
                 .map(|member| member.client.clone())
                 .unwrap_or_default()
         };
-        let member = |member: &crate::dynamo::membership::member::Member| proto::Member {
+        let member = |member: &crate::dynamo::ring::member::Member| proto::Member {
             node: member.id.as_str().to_owned(),
             weight: u32::from(member.weight),
             zone: member.zone.clone(),
