@@ -10,4 +10,5 @@ pub mod opinions;
 pub mod plan;
 pub mod policy;
 mod rounds;
+pub mod snapshot;
 pub mod steward;

@@ -6,10 +6,10 @@ use super::super::metadata::catalog::Catalog;
 use super::super::metadata::row::{Fact, Subject};
 use super::super::names::{NodeId, Now};
 use super::super::ring::change::Progress;
-use super::super::ring::placement::Placement;
 use super::gossip::{Gossip, Reply};
 use super::policy::{Outlook, decide};
-use super::steward::{Effect, Identity, Snapshot, Stage, Steward};
+use super::snapshot::{Effect, Snapshot, Stage, placement_of};
+use super::steward::Steward;
 use crate::limits::{GOSSIP_INTERVAL_MS, JOIN_DELAY_MS, OPINION_LIFE_MS, POLICY_INTERVAL_MS};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -193,23 +193,5 @@ impl Steward {
             .filter(|(_, since)| now.since(**since) >= JOIN_DELAY_MS);
         let ready = waited.filter(|(node, _)| heard_lately(node));
         ready.map(|(node, _)| node.clone()).collect()
-    }
-}
-
-/// Where everything is by a catalog; a newcomer without one holds everything, alone, and serves nothing.
-pub(super) fn placement_of(
-    catalog: &Catalog,
-    identity: &Identity,
-    last: Option<&Snapshot>,
-) -> Placement {
-    let progress = catalog.progress();
-    let Some(change) = catalog.change() else {
-        return Placement::alone(identity.partitions, identity.me.clone());
-    };
-    let same = last.filter(|last| last.catalog.change() == Some(change));
-    match same {
-        Some(last) if last.catalog.progress() == progress => Placement::clone(&last.placement),
-        Some(last) => last.placement.advanced(progress),
-        None => Placement::new(change, progress).expect("a decoded change has good members"),
     }
 }

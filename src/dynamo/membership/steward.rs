@@ -9,81 +9,15 @@ use super::super::metadata::catalog::{Catalog, EditError};
 use super::super::metadata::facts::NodeFacts;
 use super::super::metadata::row::{Fact, Subject};
 use super::super::names::{Millis, NodeId, Now};
-use super::super::ring::partition::{PartitionId, Partitions};
-use super::super::ring::placement::Placement;
+use super::super::ring::partition::PartitionId;
 use super::gossip::{Gossip, Reply};
 use super::opinions::{Opinions, Suspicion};
 use super::plan::{Asked, Plan, PlanError, Wish, plan};
-use super::rounds::placement_of;
+use super::snapshot::{CommitError, Effect, Identity, Snapshot, Stage, placement_of};
 use crate::limits::{GOSSIP_INTERVAL_MS, POLICY_INTERVAL_MS, PROGRESS_INTERVAL_MS};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// What is to be done, in this order.
-#[derive(Debug, Clone)]
-pub enum Effect {
-    /// Store it, and sync, before what follows.
-    Store(Bytes),
-    /// Services and shards work by this from now on.
-    Publish(Arc<Snapshot>),
-    Send {
-        to: NodeId,
-        gossip: Gossip,
-    },
-    /// Something happened that an operator wants to know.
-    Tell(String),
-}
-
-/// What a node knows of the cluster.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    pub catalog: Catalog,
-    pub placement: Arc<Placement>,
-    /// Of the catalog.
-    pub hash: u64,
-}
-
-impl Snapshot {
-    pub(super) fn of(catalog: Catalog, placement: Arc<Placement>) -> Arc<Self> {
-        let hash = catalog.hash();
-        Arc::new(Self {
-            catalog,
-            placement,
-            hash,
-        })
-    }
-}
-
-/// Who this node is, and how it gets in.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    pub me: NodeId,
-    pub facts: NodeFacts,
-    /// The secret that admits nodes; none: nobody joins by itself here.
-    pub token: Option<Bytes>,
-    pub partitions: Partitions,
-}
-
-/// How far a shard is with one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    Copied,
-    Released,
-}
-
-/// Why a commit failed. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    #[error(transparent)]
-    Edit(#[from] EditError),
-    #[error(
-        "the cluster is at change {found}, the plan was made for {expected}; look at a new plan"
-    )]
-    Overtaken { expected: u64, found: u64 },
-}
 
 /// The steward of one node.
 #[derive(Debug)]
@@ -186,7 +120,7 @@ impl Steward {
         effects: &mut Vec<Effect>,
     ) -> Result<(), EditError> {
         self.now = now;
-        let mut catalog = self.snapshot.catalog.clone();
+        let mut catalog = Catalog::clone(&self.snapshot.catalog);
         let mut subjects = Vec::new();
         for (subject, fact) in rows {
             catalog.edit(subject.clone(), fact, self.identity.me.clone())?;
@@ -351,7 +285,7 @@ impl Steward {
                 return effects.push(Effect::Tell(what));
             }
         };
-        let mut catalog = self.snapshot.catalog.clone();
+        let mut catalog = Catalog::clone(&self.snapshot.catalog);
         if catalog.merge(incoming) {
             self.adopt(catalog, effects);
         }
