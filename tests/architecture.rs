@@ -100,8 +100,11 @@ const ANYHOW: &[(&str, &str)] = &[
     ),
     (
         "src/node/foundation.rs",
+        "whoever starts a node is a person",
+    ),
+    (
         "src/node/office.rs",
-        "every error of an exchange means: try again in a second",
+        "a catalog that cannot be read ends the start of the node, before a person",
     ),
     (
         "src/node/server.rs",
