@@ -4,11 +4,15 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
+use crate::dynamo::machine::background::RepairSettings;
 use crate::dynamo::membership::member::{Member, MembersError};
 use crate::dynamo::names::{NameError, NodeId};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::dynamo::ring::preference::Ring;
-use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX};
+use crate::limits::{
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS,
+    FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX,
+};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -93,6 +97,12 @@ pub struct Config {
     /// Go on with an empty database, and the old one set aside, when it cannot be opened.
     #[serde(default = "yes")]
     pub quarantine: bool,
+    /// Milliseconds between two comparisons of all copies with other nodes; 0: only on command.
+    #[serde(default = "default_anti_entropy_interval")]
+    pub anti_entropy_interval_ms: u64,
+    /// Background work backs off when one in a hundred requests takes longer.
+    #[serde(default = "default_foreground_p99")]
+    pub foreground_p99_ms: u64,
 }
 
 /// Why a configuration was refused.
@@ -115,6 +125,12 @@ pub enum ConfigError {
     #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
     PluginBytes { found: usize },
     #[error(
+        "`anti_entropy_interval_ms` is {found}; give 1000 to {ANTI_ENTROPY_INTERVAL_MS_MAX}, or 0 to compare only on command"
+    )]
+    AntiEntropyInterval { found: u64 },
+    #[error("`foreground_p99_ms` is {found}; give 1 to {DEADLINE_MAX_MS}")]
+    ForegroundLatency { found: u64 },
+    #[error(
         "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {
@@ -124,7 +140,7 @@ pub enum ConfigError {
 }
 
 /// The fields that `REJOIN_...` variables may set: all but the list of members.
-const FROM_ENVIRONMENT: [&str; 12] = [
+const FROM_ENVIRONMENT: [&str; 14] = [
     "cluster",
     "node",
     "data",
@@ -137,6 +153,8 @@ const FROM_ENVIRONMENT: [&str; 12] = [
     "plugin_bytes_max",
     "cache_bytes",
     "quarantine",
+    "anti_entropy_interval_ms",
+    "foreground_p99_ms",
 ];
 
 impl Config {
@@ -169,6 +187,14 @@ impl Config {
             let found = self.plugin_bytes_max;
             return Err(ConfigError::PluginBytes { found });
         }
+        let found = self.anti_entropy_interval_ms;
+        if found != 0 && !(1_000..=ANTI_ENTROPY_INTERVAL_MS_MAX).contains(&found) {
+            return Err(ConfigError::AntiEntropyInterval { found });
+        }
+        let found = self.foreground_p99_ms;
+        if !(1..=DEADLINE_MAX_MS).contains(&found) {
+            return Err(ConfigError::ForegroundLatency { found });
+        }
         for (field, found) in [("client", self.client), ("peer", self.peer)] {
             if !found.ip().is_loopback() {
                 return Err(ConfigError::NotLoopback { field, found });
@@ -192,6 +218,14 @@ impl Config {
     /// One per core unless told otherwise; a core's worth of guests must leave room for requests.
     pub fn shards(&self) -> usize {
         or_cores(self.shards).min(64)
+    }
+
+    /// How this node's shards repair their copies.
+    pub fn repair(&self) -> RepairSettings {
+        RepairSettings {
+            anti_entropy_interval_ms: self.anti_entropy_interval_ms,
+            foreground_p99_ms: self.foreground_p99_ms,
+        }
     }
 
     pub fn guest_threads(&self) -> usize {
@@ -246,6 +280,14 @@ fn default_partitions() -> u16 {
 
 fn default_plugin_bytes() -> usize {
     PLUGIN_BYTES_DEFAULT
+}
+
+fn default_anti_entropy_interval() -> u64 {
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT
+}
+
+fn default_foreground_p99() -> u64 {
+    FOREGROUND_P99_MS_DEFAULT
 }
 
 fn default_cache_bytes() -> u64 {

@@ -7,7 +7,10 @@
 
 use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
-use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT};
+use crate::limits::{
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT,
+    PLUGIN_BYTES_DEFAULT,
+};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -147,6 +150,8 @@ impl LocalCluster {
             plugin_bytes_max: PLUGIN_BYTES_DEFAULT,
             cache_bytes: 32 * 1024 * 1024,
             quarantine: true,
+            anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
+            foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)

@@ -15,6 +15,7 @@ pub mod local;
 pub mod output;
 pub mod plugin;
 pub mod proxy;
+pub mod repair;
 pub mod serve;
 
 use crate::storage::durability;

@@ -12,6 +12,7 @@ pub mod listening;
 pub mod peers;
 pub mod plugins;
 pub mod registry;
+pub mod repairs;
 pub mod server;
 pub mod shard;
 pub mod store;

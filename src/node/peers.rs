@@ -10,6 +10,7 @@ use super::switchboard::Switchboard;
 use crate::dynamo::coordinator::request::PutError;
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{NodeId, Ticket};
+use crate::dynamo::repair::inquiry::{Answer, Refusal};
 use crate::limits::PEER_QUEUE_MAX;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,7 @@ enum Asked {
     Read,
     Write,
     Forward,
+    Repair,
 }
 
 impl Peers {
@@ -179,6 +181,8 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::Read { .. } => Some(Asked::Read),
         Message::Write { .. } => Some(Asked::Write),
         Message::Forward { .. } => Some(Asked::Forward),
+        Message::Repair { .. } => Some(Asked::Repair),
+        Message::Repaired { .. } => None,
         Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
             None
         }
@@ -196,6 +200,10 @@ fn broken(ticket: Ticket, kind: Asked) -> Message {
         Asked::Write => Message::WriteReply {
             ticket,
             outcome: Err(unreachable),
+        },
+        Asked::Repair => Message::Repaired {
+            ticket,
+            answer: Box::new(Answer::Refused(Refusal::Unreachable)),
         },
         Asked::Forward => Message::ForwardReply {
             ticket,

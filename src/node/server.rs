@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::{Identity, keep_connected};
-use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, PutOutcome};
+use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::peers::Peers;
 use super::plugins::Plugins;
@@ -19,17 +19,19 @@ use crate::config::Config;
 use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
 use crate::dynamo::machine::event::Event;
-use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::machine::router::Machine;
 use crate::dynamo::names::{Key, NodeId};
+use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::dynamo::ring::preference::Ring;
+use crate::limits::PARTITIONS_MAX;
 use crate::storage::space::{Space, Watermark};
 use crate::wasm::library::{Library, Settings};
 use crate::wasm::workers::Workers;
 use anyhow::Context as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -40,6 +42,8 @@ const GUEST_QUEUE_PER_THREAD: usize = 64;
 const GRACE: Duration = Duration::from_secs(1);
 /// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Stages of transfers that wait to be told: both of every partition.
+const PROGRESS_MAX: usize = 2 * PARTITIONS_MAX as usize;
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -54,6 +58,8 @@ pub struct Node {
     switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
+    /// What the shards tell of their transfers, until somebody takes it. Held for one call.
+    progressed: Mutex<Option<mpsc::Receiver<Progress>>>,
 }
 
 /// What has to be ended.
@@ -83,7 +89,9 @@ impl Node {
         let peers = Arc::clone(&foundation.peers);
         let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
             .context("starting the committing thread")?;
-        let (switchboard, shards) = start_shards(&config, clock, &foundation, &committer)?;
+        let (progress, progressed) = mpsc::channel(PROGRESS_MAX);
+        let (switchboard, shards) =
+            start_shards(&config, clock, &foundation, &committer, &progress)?;
         let registry = Registry::open(
             config.cluster.clone(),
             Arc::clone(&foundation.peers),
@@ -106,6 +114,7 @@ impl Node {
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
+            progressed: Mutex::new(Some(progressed)),
         });
         let (stopping, stop) = watch::channel(false);
         let mut tasks = node.start_tasks(&stop);
@@ -178,6 +187,15 @@ impl Node {
 
     pub fn id(&self) -> &NodeId {
         self.peers.me()
+    }
+
+    pub(super) fn switchboard(&self) -> &Switchboard {
+        &self.switchboard
+    }
+
+    pub(super) fn progressed(&self) -> MutexGuard<'_, Option<mpsc::Receiver<Progress>>> {
+        let taken = self.progressed.lock();
+        taken.unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn ring(&self) -> &Ring {
@@ -265,20 +283,6 @@ impl Node {
         }
         inspection.await.unwrap_or_else(|_| Err(stopped()))
     }
-
-    /// What each shard has done since it started.
-    pub async fn activity(&self) -> Vec<Activity> {
-        let mut activities = Vec::new();
-        for inbox in self.switchboard.all() {
-            let (reply, activity) = oneshot::channel();
-            if inbox.send(Input::Activity(reply)).await.is_ok()
-                && let Ok(activity) = activity.await
-            {
-                activities.push(activity);
-            }
-        }
-        activities
-    }
 }
 
 impl Foundation {
@@ -318,6 +322,7 @@ fn start_shards(
     clock: Clock,
     foundation: &Foundation,
     committer: &Committer,
+    progress: &mpsc::Sender<Progress>,
 ) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
     let mut lines = Vec::new();
     let mut threads = Vec::new();
@@ -331,6 +336,11 @@ fn start_shards(
             foundation.store.clone(),
             Arc::new(Placement::still(Ring::clone(&foundation.ring))),
         );
+        let share = Share {
+            shard: number as u16,
+            shards: config.shards() as u16,
+        };
+        machine.set_up(clock.now(), share, config.repair());
         machine.step(clock.now(), Event::Tick, &mut Vec::new());
         let outlets = Outlets {
             me,
@@ -338,6 +348,7 @@ fn start_shards(
             peers: Arc::clone(&foundation.peers),
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
+            progress: progress.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
         let shard = Shard::new(machine, outlets, clock);
