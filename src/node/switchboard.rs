@@ -3,9 +3,9 @@
 //! Invariant: a key always goes to the same shard, so one shard alone writes its record.
 
 use super::inbox::{Inbox, Input};
-use crate::dynamo::machine::message::Message;
+use crate::dynamo::machine::message::{Message, Place};
 use crate::dynamo::names::{Key, NodeId};
-use crate::dynamo::ring::partition::{Partitions, Token};
+use crate::dynamo::ring::partition::{PartitionId, Partitions, Token};
 use std::sync::Arc;
 
 /// The shards of this node.
@@ -31,8 +31,12 @@ impl Switchboard {
     }
 
     pub fn of_key(&self, key: &Key) -> &Inbox {
-        let partition = usize::from(self.partitions.of(Token::of(key)).0);
-        &self.shards[partition % self.shards.len()].inbox
+        self.of_partition(self.partitions.of(Token::of(key)))
+    }
+
+    /// As `Share::holds` has it.
+    fn of_partition(&self, partition: PartitionId) -> &Inbox {
+        &self.shards[usize::from(partition.0) % self.shards.len()].inbox
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Inbox> {
@@ -41,8 +45,9 @@ impl Switchboard {
 
     /// Hands a peer's message to its shard; waits while that shard is busy.
     pub async fn deliver(&self, from: &NodeId, message: Message) {
-        let inbox = match message.key() {
-            Some(key) => Some(self.of_key(key)),
+        let inbox = match message.place() {
+            Some(Place::Key(key)) => Some(self.of_key(key)),
+            Some(Place::Partition(partition)) => Some(self.of_partition(partition)),
             None => self.of_reply(&message),
         };
         let Some(inbox) = inbox else {

@@ -3,6 +3,7 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
+use super::repair;
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
@@ -25,6 +26,8 @@ pub enum PeerDecodeError {
     Name(#[from] NameError),
     #[error("an object in a message {0}")]
     Bytes(#[from] DecodeError),
+    #[error("a comparison {0}")]
+    Repair(#[from] repair::RepairDecodeError),
     #[error("a context in a message was refused: {0}")]
     Context(#[from] ContextError),
 }
@@ -71,6 +74,8 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
+        Body::Repair(repair) => Ok(repair::decode_ask(ticket, repair)?),
+        Body::Repaired(repaired) => Ok(repair::decode_answer(ticket, repaired)?),
     }
 }
 
@@ -101,6 +106,10 @@ fn encode_body(message: &Message) -> Body {
             timeout_ms,
             ..
         } => Body::Forward(encode_forward(request, *timeout_ms)),
+        Message::Repair {
+            partition, n, ask, ..
+        } => Body::Repair(repair::encode_ask(*partition, *n, ask)),
+        Message::Repaired { answer, .. } => Body::Repaired(repair::encode_answer(answer)),
         Message::ForwardReply { outcome, .. } => Body::ForwardReply(proto::ForwardReply {
             outcome: Some(match outcome {
                 Ok(reply) => proto::forward_reply::Outcome::Stored(encode_stored(reply)),

@@ -9,7 +9,9 @@ use super::super::bucket::Ack;
 use super::super::causality::object::Object;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{Key, Ticket};
+use super::super::repair::inquiry::{Answer, Ask, Refusal};
 use super::super::replica::record::Replaced;
+use super::super::ring::partition::PartitionId;
 
 /// One message between two nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,24 @@ pub enum Message {
         ticket: Ticket,
         outcome: Result<Box<PutReply>, PutError>,
     },
+    /// A question about a partition, in buckets that keep `n` copies: do our copies differ?
+    Repair {
+        ticket: Ticket,
+        partition: PartitionId,
+        n: u8,
+        ask: Box<Ask>,
+    },
+    Repaired {
+        ticket: Ticket,
+        answer: Box<Answer>,
+    },
+}
+
+/// What decides which shard serves a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    Key(&'a Key),
+    Partition(PartitionId),
 }
 
 /// Why a replica did not do what it was asked.
@@ -57,12 +77,21 @@ pub enum ReplicaFailure {
 }
 
 impl Message {
-    /// The key of a request, which decides the shard that serves it; none for a reply.
+    /// Where a request has to go; none for a reply.
+    pub fn place(&self) -> Option<Place<'_>> {
+        match self {
+            Self::Repair { partition, .. } => Some(Place::Partition(*partition)),
+            _ => self.key().map(Place::Key),
+        }
+    }
+
+    /// The key of a request that is about one; none for a reply.
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Read { key, .. } | Self::Write { key, .. } => Some(key),
             Self::Forward { request, .. } => Some(&request.key),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::Repair { .. } | Self::Repaired { .. } => None,
         }
     }
 
@@ -71,6 +100,7 @@ impl Message {
             Self::Read { ticket, .. } | Self::ReadReply { ticket, .. } => *ticket,
             Self::Write { ticket, .. } | Self::WriteReply { ticket, .. } => *ticket,
             Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
+            Self::Repair { ticket, .. } | Self::Repaired { ticket, .. } => *ticket,
         }
     }
 
@@ -90,7 +120,12 @@ impl Message {
                 ticket,
                 outcome: Err(PutError::NotStored(ReplicaFailure::Unreachable.to_string())),
             }),
+            Self::Repair { .. } => Some(Self::Repaired {
+                ticket,
+                answer: Box::new(Answer::Refused(Refusal::Unreachable)),
+            }),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::Repaired { .. } => None,
         }
     }
 
@@ -108,6 +143,8 @@ impl Message {
                 object.size_bytes() + kept.map(|version| version.size_bytes()).sum::<usize>()
             }
             Self::Forward { request, .. } => request.version.size_bytes(),
+            Self::Repair { ask, .. } => ask.size_bytes(),
+            Self::Repaired { answer, .. } => answer.size_bytes(),
             _ => 0,
         };
         body + self.key().map_or(0, |key| key.bytes().len()) + 128

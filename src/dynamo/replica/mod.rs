@@ -5,6 +5,8 @@
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
 pub mod copy;
+pub mod fingerprint;
 pub mod layout;
+pub mod listing;
 pub mod record;
 pub mod storage;
