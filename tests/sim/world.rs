@@ -568,7 +568,7 @@ impl World {
                 let key = self.stage.plan.keys[key].clone();
                 let event = Event::Get {
                     client: id,
-                    request: GetRequest { key, r },
+                    request: GetRequest { key, r, pr: None },
                     timeout_ms,
                 };
                 self.step(node, event, None);
@@ -606,6 +606,7 @@ impl World {
                     context,
                     version: version(attempt, delete),
                     w,
+                    pw: None,
                     ack,
                 };
                 let request = Box::new(request);
@@ -657,6 +658,8 @@ fn feed(message: &Message) -> Vec<u8> {
         Message::WriteReply { outcome, .. } => bytes.push(3 + u8::from(outcome.is_ok())),
         Message::Forward { .. } => bytes.push(5),
         Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
+        Message::Ping { .. } => bytes.push(8),
+        Message::Pong { .. } => bytes.push(9),
     }
     bytes
 }

@@ -18,7 +18,8 @@ use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
-use rejoin::dynamo::replica::layout::object_key;
+use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
+use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::ring::partition::Partitions;
 use rejoin::dynamo::ring::placement::Placement;
@@ -90,6 +91,7 @@ pub struct Cast<S> {
     actors: BTreeMap<NodeId, Actor<S>>,
     names: Names,
     placement: Arc<Placement>,
+    buckets: Arc<BucketTable>,
     now_ms: u64,
     wires: BTreeMap<(NodeId, NodeId), Wire>,
     on_the_way: VecDeque<(NodeId, NodeId, Message)>,
@@ -126,6 +128,8 @@ fn properties(command: &Command<'_>) -> Properties {
         n: command.number("n").unwrap_or(3),
         r: command.number("r").unwrap_or(2),
         w: command.number("w").unwrap_or(2),
+        pr: command.number("pr").unwrap_or(0),
+        pw: command.number("pw").unwrap_or(0),
         ack: match command.get("ack") {
             Some("durable") => Ack::Durable,
             _ => Ack::Buffered,
@@ -148,6 +152,7 @@ impl<S: Storage> Cast<S> {
         let ring = Ring::new(partitions.expect("in bounds"), members).expect("distinct");
         let placement = Arc::new(Placement::still(ring));
         let buckets = Arc::new(BucketTable::from([(bucket(), properties(command))]));
+        let table = Arc::clone(&buckets);
         let actors = names.iter().zip(1..).map(|(id, incarnation)| {
             let disk = Rc::new(RefCell::new((open(id.as_str()), Engine::Good)));
             let storage = Disk(Rc::clone(&disk));
@@ -168,6 +173,7 @@ impl<S: Storage> Cast<S> {
             actors: actors.collect(),
             names: Names::of(&names),
             placement: Arc::clone(&placement),
+            buckets: table,
             now_ms: 0,
             wires: BTreeMap::new(),
             on_the_way: VecDeque::new(),
@@ -199,6 +205,9 @@ impl<S: Storage> Cast<S> {
             "disk" => self.set_engine(command),
             "forget" => self.forget(command),
             "show" => self.show(&key(command)),
+            "hints" => self.show_hints(),
+            "opinions" => self.show_opinions(),
+            "restart" => self.restart(&node(command.words[0])),
             other => panic!("no command `{other}`"),
         }
         self.settle();
@@ -210,6 +219,7 @@ impl<S: Storage> Cast<S> {
         let request = GetRequest {
             key: key(command),
             r: command.number("r"),
+            pr: command.number("pr"),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
         let event = Event::Get {
@@ -232,6 +242,7 @@ impl<S: Storage> Cast<S> {
             context: context.unwrap_or_default(),
             version,
             w: command.number("w"),
+            pw: command.number("pw"),
             ack: None,
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
@@ -311,6 +322,39 @@ impl<S: Storage> Cast<S> {
         }
     }
 
+    /// What each node keeps for others.
+    fn show_hints(&mut self) {
+        for (id, actor) in &self.actors {
+            let hints = actor.disk.borrow().0.scan(hints_range(), usize::MAX);
+            for (place, bytes) in hints.expect("a good disk") {
+                let (home, _, _) = decode_hint_key(&place).expect("the place of a hint");
+                let object = Record::decode(bytes).expect("a record").object;
+                let object = self.names.object(&object);
+                self.told.push(format!("{id} keeps for {home} {object}"));
+            }
+        }
+    }
+
+    fn show_opinions(&mut self) {
+        for (id, actor) in &self.actors {
+            for (peer, _) in actor.machine.opinions() {
+                self.told.push(format!("{id} holds {peer} to be down"));
+            }
+        }
+    }
+
+    /// The process ends without warning, and the next one starts on what is on the disk.
+    fn restart(&mut self, id: &NodeId) {
+        let actor = self.actors.get_mut(id).expect("a node of the cluster");
+        let incarnation = self.names.born(id);
+        let storage = Disk(Rc::clone(&actor.disk));
+        let placement = Arc::clone(&self.placement);
+        actor.machine = Machine::new(id.clone(), incarnation, storage, placement);
+        actor.unsynced.clear();
+        let buckets = Event::Buckets(Arc::clone(&self.buckets));
+        actor.machine.step(now(self.now_ms), buckets, &mut Vec::new());
+    }
+
     fn step(&mut self, id: &NodeId, event: Event) {
         let mut effects = Vec::new();
         let actor = self.actors.get_mut(id).expect("a node of the cluster");
@@ -371,7 +415,10 @@ impl<S: Storage> Cast<S> {
             Some(Wire::Holds) => "  (held)",
         };
         let line = self.names.message(&message);
-        self.told.push(format!("{from} -> {to}  {line}{fate}"));
+        // Probes are many, and `opinions` says what came of them.
+        if !matches!(message, Message::Ping { .. } | Message::Pong { .. }) {
+            self.told.push(format!("{from} -> {to}  {line}{fate}"));
+        }
         match wire {
             None => self.on_the_way.push_back((from.clone(), to, message)),
             Some(Wire::Holds) => self.held.push((from.clone(), to, message)),

@@ -1,6 +1,7 @@
 //! One put or delete, at the node that makes its dot: validate, merge if asked to, store, replicate.
 //!
-//! Dynamo 4.5 (the coordinator writes locally, sends to the others, succeeds after W). The local write is
+//! Dynamo 4.5, 4.6 (the coordinator writes locally, sends to the others, succeeds after W). After its answer it
+//! waits a little for the stragglers, so that what they miss can be kept for them. The local write is
 //! the router's; this machine says when and what.
 //!
 //! Invariant: before `Step::Store` nothing was stored and every error says so; after it every error is
@@ -15,8 +16,9 @@ use super::super::names::{ClientId, Millis, NodeId, Ticket};
 use super::super::reconcile::answer::{Answer, Judgement, shown};
 use super::super::reconcile::question::{Ask, Question};
 use super::super::replica::copy::Coordinated;
+use super::super::replica::layout::Place;
 use super::merge::{Merge, Store};
-use super::quorum::{Quorum, Verdict};
+use super::panel::{Errand, Panel, Verdict};
 use super::request::{PutError, PutReply, PutRequest, Resolved};
 
 /// What the router has to do next.
@@ -31,6 +33,8 @@ pub enum Step {
     Store(Box<Store>),
     Answer(Box<PutReply>),
     Fail(PutError),
+    /// Nobody is waited for any more.
+    Close,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +48,8 @@ enum Phase {
         fuel: u64,
     },
     Storing,
-    Replicating(Replicating),
+    Replicating(Box<Coordinated>),
     Done,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Replicating {
-    quorum: Quorum,
-    coordinated: Box<Coordinated>,
 }
 
 /// A put on its way.
@@ -65,7 +63,14 @@ pub struct Put {
     merge_by: Millis,
     me: NodeId,
     properties: Properties,
-    replicas: usize,
+    panel: Panel,
+    errands: Vec<Errand>,
+    /// In which of its roles this node makes the dot.
+    place: Place,
+    /// When those who are silent get somebody beside them, and how long a spell of waiting is.
+    late: (Millis, u64),
+    /// The client has its answer; until when stragglers are waited for.
+    closes_at: Option<Millis>,
     phase: Phase,
     resolved: Resolved,
 }
@@ -82,13 +87,13 @@ pub enum Origin {
 }
 
 impl Put {
-    /// A put that this node, one of `replicas`, coordinates between now and its deadline.
+    /// A put that this node, one of the panel, coordinates between now and its deadline.
     pub fn start(
         origin: Origin,
         request: PutRequest,
         properties: Properties,
         me: NodeId,
-        replicas: usize,
+        (panel, place): (Panel, Place),
         (now, deadline): (Millis, Millis),
     ) -> Self {
         Self {
@@ -98,7 +103,11 @@ impl Put {
             merge_by: now.after(deadline.since(now) / 2),
             me,
             properties,
-            replicas,
+            panel,
+            errands: Vec::new(),
+            place,
+            late: (deadline, 0),
+            closes_at: None,
             phase: Phase::Validating,
             resolved: Resolved::Single,
         }
@@ -115,10 +124,8 @@ impl Put {
 
     /// The first step: deletes carry nothing to validate.
     pub fn begin(&mut self) -> Step {
-        if Quorum::new(self.w(), self.replicas).verdict() == Verdict::Impossible {
-            let (replicas, w) = (self.replicas, self.w());
-            let reason = format!("the cluster has {replicas} replicas of this key, w is {w}");
-            return self.fail(PutError::NotStored(reason));
+        if self.panel.verdict() == Verdict::Impossible {
+            return self.fail(PutError::NotStored(self.shortage()));
         }
         match &self.properties.validator {
             Some(binding) if !self.request.version.is_tombstone() => {
@@ -126,6 +133,17 @@ impl Put {
             }
             _ => self.read_local(),
         }
+    }
+
+    /// Why the quorum cannot be reached.
+    fn shortage(&self) -> String {
+        let (replicas, w) = (self.panel.seats(), self.w());
+        if replicas < usize::from(w) {
+            return format!("the cluster has {replicas} replicas of this key, w is {w}");
+        }
+        let reachable = self.panel.primaries_possible();
+        let pw = self.panel.needed().primaries;
+        format!("{reachable} of {replicas} primaries can be reached, pw is {pw}")
     }
 
     fn validation(&self, binding: &Binding, version: &Version) -> Question {
@@ -256,72 +274,131 @@ impl Put {
         Step::Store(Box::new(store))
     }
 
-    /// The local copy has the write; the router sends it to the other replicas.
-    pub fn on_stored(&mut self, coordinated: Coordinated) {
-        self.phase = Phase::Replicating(Replicating {
-            quorum: Quorum::new(self.w(), self.replicas),
-            coordinated: Box::new(coordinated),
-        });
+    /// The local copy has the write; the errands say who is sent it.
+    pub fn on_stored(&mut self, coordinated: Coordinated, late: (Millis, u64)) {
+        self.late = late;
+        self.errands = self.panel.errands();
+        self.phase = Phase::Replicating(Box::new(coordinated));
+    }
+
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// What was stored, once it was.
+    pub fn stored(&self) -> Option<&Coordinated> {
+        match &self.phase {
+            Phase::Replicating(coordinated) => Some(coordinated),
+            _ => None,
+        }
+    }
+
+    /// Whom the router has to send the write, each once.
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
     /// The engine failed half-way: the local copy may have the write.
     pub fn on_maybe_stored(&mut self, reason: String) -> Step {
-        self.unknown(reason)
+        let error = self.unknown(reason);
+        self.fail(error)
     }
 
-    pub fn on_ack(&mut self, from: NodeId) -> Step {
-        match &mut self.phase {
-            Phase::Replicating(replicating) => match replicating.quorum.count(from) {
-                Verdict::Reached => self.answer(),
-                Verdict::Pending | Verdict::Impossible => Step::Wait,
-            },
+    pub fn on_ack(&mut self, from: &NodeId) -> Step {
+        let verdict = self.panel.on_answer(from, true);
+        match verdict {
+            Verdict::Reached if self.is_open() => self.answer(),
             _ => Step::Wait,
         }
     }
 
-    pub fn on_failure(&mut self, from: NodeId) -> Step {
-        match &mut self.phase {
-            Phase::Replicating(replicating) => match replicating.quorum.count_failure(from) {
-                Verdict::Impossible => self.unknown("the others could not be reached".to_owned()),
-                Verdict::Pending | Verdict::Reached => Step::Wait,
-            },
+    pub fn on_failure(&mut self, from: &NodeId) -> Step {
+        let (verdict, errand) = self.panel.on_failure(from);
+        self.errands.extend(errand);
+        match verdict {
+            Verdict::Impossible if self.is_open() => {
+                Step::Fail(self.unknown("the others could not be reached".to_owned()))
+            }
             _ => Step::Wait,
         }
+    }
+
+    /// Stored, and the client waits.
+    fn is_open(&self) -> bool {
+        self.stored().is_some() && self.closes_at.is_none()
+    }
+
+    /// The client has its answer; stragglers are waited for until then.
+    pub fn on_replied(&mut self, closes_at: Millis) {
+        self.closes_at = Some(closes_at);
+    }
+
+    /// The client has its answer, and everybody who was asked has spoken.
+    pub fn is_over(&self) -> bool {
+        self.closes_at.is_some() && self.panel.is_complete()
+    }
+
+    /// The primaries that have not got the write, nor anybody in their place.
+    pub fn missing(&self) -> Vec<NodeId> {
+        self.panel.missing()
+    }
+
+    /// Who has been waited for in vain.
+    pub fn silent(&self) -> Vec<NodeId> {
+        match self.phase {
+            Phase::Replicating(_) => self.panel.silent(),
+            _ => Vec::new(),
+        }
+    }
+
+    pub fn asks(&self, node: &NodeId) -> bool {
+        self.stored().is_some() && self.panel.asks(node)
     }
 
     /// When `on_timer` is due.
     pub fn wakes_at(&self) -> Millis {
         match &self.phase {
             Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.merge_by,
+            Phase::Replicating(_) => match self.closes_at {
+                Some(closes_at) => closes_at,
+                None if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
+                None => self.deadline,
+            },
             _ => self.deadline,
         }
     }
 
-    /// Time is up. A guest that is late costs the merge; replicas that are late leave the outcome open.
-    pub fn on_timer(&mut self) -> Step {
+    /// Time is up. A guest that is late costs the merge; replicas that are late are given somebody beside
+    /// them, and in the end leave the outcome open.
+    pub fn on_timer(&mut self, now: Millis) -> Step {
         match &self.phase {
             Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
                 self.keep_siblings("the resolver did not answer in time".to_owned())
             }
-            Phase::Replicating(_) => self.unknown("the deadline passed".to_owned()),
+            Phase::Replicating(_) if self.closes_at.is_some() => Step::Close,
+            Phase::Replicating(_) if now < self.deadline => {
+                self.late.0 = now.after(self.late.1.max(1));
+                self.errands.extend(self.panel.on_late());
+                Step::Wait
+            }
+            Phase::Replicating(_) => Step::Fail(self.unknown("the deadline passed".to_owned())),
             Phase::Done => Step::Wait,
             _ => self.fail(PutError::NotStored("the deadline passed".to_owned())),
         }
     }
 
     fn answer(&mut self) -> Step {
-        let Phase::Replicating(replicating) = std::mem::replace(&mut self.phase, Phase::Done)
-        else {
+        let Phase::Replicating(coordinated) = &self.phase else {
             return Step::Wait;
         };
-        let object = &replicating.coordinated.object;
+        let object = &coordinated.object;
         let siblings = object.live().count();
-        let dot = replicating.coordinated.dot;
+        let dot = coordinated.dot;
         let merged = match &self.resolved {
             Resolved::Merged { .. } => object.version(dot).cloned(),
             Resolved::Single | Resolved::Siblings { .. } => None,
         };
-        let mut context = self.seen(&replicating.coordinated);
+        let mut context = self.seen(coordinated);
         context.fastest = Some(self.me.clone());
         Step::Answer(Box::new(PutReply {
             dot,
@@ -329,8 +406,8 @@ impl Put {
             siblings,
             merged,
             resolved: std::mem::replace(&mut self.resolved, Resolved::Single),
-            replicas_answered: replicating.quorum.answered(),
-            primaries_answered: replicating.quorum.answered(),
+            replicas_answered: self.panel.answered(),
+            primaries_answered: self.panel.primaries_answered(),
             coordinator: self.me.clone(),
         }))
     }
@@ -354,18 +431,17 @@ impl Put {
         context
     }
 
-    fn unknown(&mut self, reason: String) -> Step {
-        let (acknowledged, needed) = match &self.phase {
-            Phase::Replicating(replicating) => {
-                (replicating.quorum.answered(), replicating.quorum.needed())
-            }
-            _ => (0, usize::from(self.w())),
-        };
-        self.fail(PutError::Unknown {
-            acknowledged,
-            needed,
+    fn unknown(&self, mut reason: String) -> PutError {
+        let pw = self.panel.needed().primaries;
+        if pw > 0 {
+            let primaries = self.panel.primaries_answered();
+            reason = format!("{primaries} of {pw} needed primaries did, {reason}");
+        }
+        PutError::Unknown {
+            acknowledged: self.panel.answered(),
+            needed: usize::from(self.w()),
             reason,
-        })
+        }
     }
 
     fn fail(&mut self, error: PutError) -> Step {

@@ -11,6 +11,8 @@ pub mod router;
 
 mod desk;
 mod gets;
+mod health;
+mod hints;
 mod passed;
 mod puts;
 mod serving;

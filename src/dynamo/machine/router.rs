@@ -7,6 +7,9 @@
 use super::super::causality::dot::Incarnation;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::reconcile::answer::Answer;
+use super::super::repair::detector::Detector;
+use super::super::repair::hints::Offers;
+use super::super::repair::settings::Settings;
 use super::super::replica::copy::{Copies, Counters};
 use super::super::replica::record::{Record, Replaced};
 use super::super::replica::storage::{Storage, StorageError};
@@ -14,7 +17,8 @@ use super::super::ring::placement::Placement;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
-use super::message::Message;
+use super::hints::Arming;
+use super::message::{Message, ReplicaFailure};
 use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -33,6 +37,13 @@ pub struct Activity {
     pub guest_calls: u64,
     /// Guests that gave no usable answer.
     pub guest_failures: u64,
+    /// Nodes that were asked in the place of a primary.
+    pub stand_ins: u64,
+    /// Hints that are kept now, for whomever, and their bytes.
+    pub hints_pending: u64,
+    pub hint_bytes: u64,
+    /// Hints that have reached their home.
+    pub hints_delivered: u64,
 }
 
 /// One shard.
@@ -43,6 +54,10 @@ pub struct Machine<S> {
     pub(super) view: View,
     pub(super) desk: Desk,
     pub(super) activity: Activity,
+    pub(super) settings: Settings,
+    pub(super) detector: Detector,
+    pub(super) offers: Offers,
+    pub(super) arming: Arming,
 }
 
 impl<S: Storage> Machine<S> {
@@ -53,7 +68,12 @@ impl<S: Storage> Machine<S> {
         storage: S,
         placement: Arc<Placement>,
     ) -> Self {
+        let settings = Settings::default();
         Self {
+            detector: Detector::new(settings.suspect_ms, settings.probe_ms),
+            settings,
+            offers: Offers::default(),
+            arming: Arming::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
@@ -79,6 +99,7 @@ impl<S: Storage> Machine<S> {
     /// Takes one event and appends what is to be done about it.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.desk.now = now;
+        self.arm(&event);
         self.take(event, effects);
         while let Some(message) = self.desk.to_self.pop_front() {
             let from = self.me.clone();
@@ -88,7 +109,10 @@ impl<S: Storage> Machine<S> {
 
     /// When `Event::Tick` is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.desk.timers.first().map(|(at, _)| *at)
+        let conversations = self.desk.timers.first().map(|(at, _)| *at);
+        let detector = self.detector.next_at();
+        let hints = self.next_offer();
+        conversations.into_iter().chain(detector).chain(hints).min()
     }
 
     /// The incarnation that stands in this shard's tickets and dots.
@@ -99,11 +123,13 @@ impl<S: Storage> Machine<S> {
     pub fn activity(&self) -> Activity {
         Activity {
             copies: self.copies.counters(),
+            hints_pending: self.copies.ledger().total().count as u64,
+            hint_bytes: self.copies.ledger().total().bytes as u64,
             ..self.activity
         }
     }
 
-    /// Requests that are being coordinated.
+    /// Requests that are being coordinated, and hints on their way.
     pub fn conversations(&self) -> usize {
         self.desk.conversations.len()
     }
@@ -134,22 +160,35 @@ impl<S: Storage> Machine<S> {
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => self.view.buckets = buckets,
-            Event::Placement(placement) => self.view.placement = placement,
+            Event::Placement(placement) => self.on_placement(placement),
+            Event::Peer { node, is_connected } => self.on_peer(&node, is_connected),
+            Event::Settings(settings) => self.set(settings),
             Event::Tick => self.on_tick(effects),
         }
     }
 
     pub(super) fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        self.weigh(&from, &message);
         match message {
-            Message::Read { ticket, key } => self.serve_read(from, ticket, &key, effects),
+            Message::Read {
+                ticket,
+                key,
+                hint_for,
+                placement_version,
+            } => {
+                self.serve_read(from, ticket, (&key, hint_for), placement_version, effects);
+            }
             Message::Write {
                 ticket,
                 key,
                 object,
                 replaced,
                 ack,
+                hint_for,
+                placement_version,
             } => {
-                let outcome = self.write_copy(&key, object, replaced.as_deref());
+                let outcome =
+                    self.serve_write((&key, hint_for), object, &replaced, placement_version);
                 self.acknowledge(from, ticket, outcome, ack, effects);
             }
             Message::Forward {
@@ -160,20 +199,35 @@ impl<S: Storage> Machine<S> {
             Message::ReadReply { ticket, outcome } => {
                 self.with_get(ticket, effects, |get| match outcome {
                     Ok(object) => get.on_reply(from, object),
-                    Err(_) => get.on_failure(from),
+                    Err(_) => get.on_failure(&from),
                 });
             }
             Message::WriteReply { ticket, outcome } => {
-                self.with_put(ticket, effects, |put| match outcome {
-                    Ok(()) => put.on_ack(from),
-                    Err(_) => put.on_failure(from),
-                });
+                self.on_written(&from, ticket, outcome, effects);
             }
             Message::ForwardReply { ticket, outcome } => {
                 let outcome = outcome.map(|reply| *reply);
                 self.with_forward(ticket, effects, |forward| forward.on_reply(&from, outcome));
             }
+            Message::Ping { ticket } => self.send(from, Message::Pong { ticket }, effects),
+            Message::Pong { .. } => {} // Weighed above.
         }
+    }
+
+    fn on_written(
+        &mut self,
+        from: &NodeId,
+        ticket: Ticket,
+        outcome: Result<(), ReplicaFailure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(Conversation::Delivery(_)) = self.desk.conversation(ticket) {
+            return self.on_hint_answered(from, ticket, outcome);
+        }
+        self.with_put(ticket, effects, |put| match outcome {
+            Ok(()) => put.on_ack(from),
+            Err(_) => put.on_failure(from),
+        });
     }
 
     pub(super) fn on_answered(
@@ -192,7 +246,7 @@ impl<S: Storage> Machine<S> {
             Some(Conversation::Put(_)) => {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
-            Some(Conversation::Forward(_)) | None => {} // It ended before its guest did.
+            Some(Conversation::Forward(_) | Conversation::Delivery(_)) | None => {} // It ended before its guest did.
         }
     }
 
@@ -200,14 +254,13 @@ impl<S: Storage> Machine<S> {
         while let Some(ticket) = self.desk.due() {
             match self.desk.conversation(ticket) {
                 Some(Conversation::Get(_)) => self.on_get_timer(ticket, effects),
-                Some(Conversation::Put(_)) => {
-                    self.with_put(ticket, effects, |put| put.on_timer());
-                }
-                Some(Conversation::Forward(_)) => {
-                    self.with_forward(ticket, effects, |forward| forward.on_deadline());
-                }
+                Some(Conversation::Put(_)) => self.on_put_timer(ticket, effects),
+                Some(Conversation::Forward(_)) => self.on_forward_timer(ticket, effects),
+                Some(Conversation::Delivery(_)) => self.on_delivery_timer(ticket),
                 None => {}
             }
         }
+        self.on_probe_timer(effects);
+        self.offer_hints(effects);
     }
 }

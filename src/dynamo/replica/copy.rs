@@ -11,7 +11,8 @@ use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::Key;
 use super::super::ring::partition::PartitionId;
-use super::layout::{object_key, retained_key, retained_range};
+use super::layout::{Place, retained_key, retained_range};
+use super::ledger::Ledger;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
 use crate::limits::{
@@ -34,6 +35,8 @@ pub struct Counters {
     pub siblings_warnings: u64,
     /// Merges whose inputs were kept.
     pub merges_retained: u64,
+    /// Hints that were turned away because there are too many.
+    pub hints_dropped: u64,
 }
 
 /// Why an object that arrived was not merged. The copy is what it was.
@@ -86,9 +89,10 @@ pub struct MergeInputs {
 /// The copies of one shard.
 #[derive(Debug)]
 pub struct Copies<S> {
-    storage: S,
+    pub(super) storage: S,
     actors: ActorSource,
-    counters: Counters,
+    pub(super) counters: Counters,
+    pub(super) ledger: Ledger,
 }
 
 impl<S: Storage> Copies<S> {
@@ -97,6 +101,7 @@ impl<S: Storage> Copies<S> {
             storage,
             actors: ActorSource::new(incarnation),
             counters: Counters::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -114,7 +119,17 @@ impl<S: Storage> Copies<S> {
 
     /// This node's own record of a key; empty if there is none or it cannot be believed.
     pub fn record(&mut self, partition: PartitionId, key: &Key) -> Result<Record, StorageError> {
-        match self.storage.get(&object_key(partition, key)) {
+        self.record_at(&Place::Home, partition, key)
+    }
+
+    /// What this node keeps of a key in one of its roles.
+    pub fn record_at(
+        &mut self,
+        place: &Place,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<Record, StorageError> {
+        match self.storage.get(&place.storage_key(partition, key)) {
             Ok(None) => Ok(Record::default()),
             Ok(Some(bytes)) => Ok(Record::decode(bytes).unwrap_or_else(|_| self.corrupt())),
             Err(StorageError::Corrupt(_)) => Ok(self.corrupt()),
@@ -131,34 +146,41 @@ impl<S: Storage> Copies<S> {
     /// Merges an object that arrived by any path. Says whether anything changed.
     pub fn write(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         incoming: Object,
-        replaced: Option<&Replaced>,
+        replaced: &[Replaced],
     ) -> Result<bool, WriteError> {
-        let mut record = self.record(partition, key)?;
+        let mut record = self.record_at(place, partition, key)?;
         self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
         let before = record.clone();
         record.object.sync(incoming);
-        if record == before && replaced.is_none() {
+        let fresh = self.not_retained(partition, key, replaced)?;
+        if record == before && fresh.is_empty() {
             return Ok(false);
         }
         check_readable(&record.object)?;
-        let batch = self.batch(partition, key, &record, replaced)?;
-        self.apply(batch, &record)?;
+        self.store(place, partition, key, &record, fresh)?;
         Ok(true)
     }
 
     /// Makes the next dot for a client's version: `event(discard(local, context), actor, version)`.
+    ///
+    /// A node that stands in starts from all that it knows, and writes for the node whose place it takes.
     pub fn coordinate(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         context: &Context,
         version: Version,
         merge: Option<MergeInputs>,
     ) -> Result<Coordinated, CoordinateError> {
-        let mut record = self.record(partition, key)?;
+        let mut record = self.record_at(place, partition, key)?;
+        if let Place::Hint(_) = place {
+            record.object.sync(self.known(partition, key)?);
+        }
         let merged_at_ms = version.written_at_ms;
         self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
@@ -184,11 +206,12 @@ impl<S: Storage> Copies<S> {
             merged_at_ms,
             inputs: merge.inputs,
         });
-        let batch = self.batch(partition, key, &record, replaced.as_ref())?;
-        self.apply(batch, &record).map_err(|error| match error {
-            StorageError::Failed(message) => CoordinateError::MaybeStored(message),
-            error => error.into(),
-        })?;
+        let fresh: Vec<Replaced> = replaced.clone().into_iter().collect();
+        self.store(place, partition, key, &record, fresh)
+            .map_err(|error| match error {
+                StorageError::Failed(message) => CoordinateError::MaybeStored(message),
+                error => error.into(),
+            })?;
         Ok(Coordinated {
             dot,
             object: record.object,
@@ -216,19 +239,27 @@ impl<S: Storage> Copies<S> {
         }
     }
 
-    fn batch(
+    /// Applies a record, and what was replaced in it, in one batch.
+    fn store(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         record: &Record,
-        replaced: Option<&Replaced>,
-    ) -> Result<Batch, StorageError> {
+        replaced: Vec<Replaced>,
+    ) -> Result<(), StorageError> {
+        let bytes = record.encode();
+        let hint = self.admit_hint(place, partition, key, bytes.len())?;
         let mut batch = Batch::default();
-        batch.put(object_key(partition, key), record.encode());
-        if let Some(replaced) = replaced {
+        batch.put(place.storage_key(partition, key), bytes);
+        if !replaced.is_empty() {
             self.retain(partition, key, replaced, &mut batch)?;
         }
-        Ok(batch)
+        self.apply(batch, record)?;
+        if let Some(entry) = hint {
+            self.ledger.enter(entry);
+        }
+        Ok(())
     }
 
     /// After a failure nobody knows which dots are on the disk, so none of their actors is used again:
@@ -245,33 +276,65 @@ impl<S: Storage> Copies<S> {
         Ok(())
     }
 
+    /// Takes away what is not needed any more.
+    pub(super) fn delete(&mut self, batch: Batch) -> Result<(), StorageError> {
+        if let Err(error) = self.storage.apply(batch) {
+            if let StorageError::Failed(_) = error {
+                self.actors.retire_all();
+            }
+            return Err(error);
+        }
+        self.counters.storage_writes += 1;
+        Ok(())
+    }
+
     fn count_siblings(&mut self, siblings: usize) {
         self.counters.siblings_max = self.counters.siblings_max.max(siblings as u64);
         self.counters.siblings_warnings += u64::from(siblings > SIBLINGS_WARN);
     }
 
-    /// Keeps a merge's inputs, and drops the oldest beyond the bound in number or age.
+    /// Those whose inputs are not kept yet.
+    fn not_retained(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        replaced: &[Replaced],
+    ) -> Result<Vec<Replaced>, StorageError> {
+        if replaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.retained(partition, key)?;
+        let is_new = |merge: &&Replaced| !kept.iter().any(|old| old.dot == merge.dot);
+        Ok(replaced.iter().filter(is_new).cloned().collect())
+    }
+
+    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age.
     fn retain(
         &mut self,
         partition: PartitionId,
         key: &Key,
-        replaced: &Replaced,
+        replaced: Vec<Replaced>,
         batch: &mut Batch,
     ) -> Result<(), StorageError> {
-        let mut kept = self.retained(partition, key)?;
-        kept.retain(|old| old.dot != replaced.dot);
-        kept.sort_by_key(|old| std::cmp::Reverse(old.merged_at_ms));
-        for (place, old) in kept.iter().enumerate() {
-            let age_ms = replaced.merged_at_ms.saturating_sub(old.merged_at_ms);
-            if place + 1 >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
-                batch.delete(retained_key(partition, key, old.dot));
+        let old = self.retained(partition, key)?;
+        let is_old = |dot: Dot| old.iter().any(|merge| merge.dot == dot);
+        let mut all: Vec<Replaced> = old.clone();
+        all.extend(replaced.into_iter().filter(|merge| !is_old(merge.dot)));
+        all.sort_by_key(|merge| std::cmp::Reverse(merge.merged_at_ms));
+        let latest_ms = all.first().map_or(0, |merge| merge.merged_at_ms);
+        for (rank, merge) in all.iter().enumerate() {
+            let age_ms = latest_ms.saturating_sub(merge.merged_at_ms);
+            let is_kept = rank < RETAINED_MERGES_MAX && age_ms <= RETAINED_AGE_MS_MAX;
+            let place = retained_key(partition, key, merge.dot);
+            match (is_kept, is_old(merge.dot)) {
+                (true, false) => {
+                    batch.put(place, merge.encode());
+                    self.counters.merges_retained += 1;
+                }
+                (false, true) => batch.delete(place),
+                (true, true) | (false, false) => {}
             }
         }
-        batch.put(
-            retained_key(partition, key, replaced.dot),
-            replaced.encode(),
-        );
-        self.counters.merges_retained += 1;
         Ok(())
     }
 

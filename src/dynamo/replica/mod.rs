@@ -5,6 +5,8 @@
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
 pub mod copy;
+pub mod hinted;
 pub mod layout;
+pub mod ledger;
 pub mod record;
 pub mod storage;
