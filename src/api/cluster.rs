@@ -137,7 +137,7 @@ impl ClusterService {
     }
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 12] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 17] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -152,6 +152,11 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 12] {
         ("siblings_max", copies.siblings_max),
         ("siblings_warnings", copies.siblings_warnings),
         ("merges_retained", copies.merges_retained),
+        ("stand_ins", activity.stand_ins),
+        ("hints_pending", activity.hints_pending),
+        ("hint_bytes", activity.hint_bytes),
+        ("hints_delivered", activity.hints_delivered),
+        ("hints_dropped", copies.hints_dropped),
     ]
 }
 

@@ -131,6 +131,7 @@ async fn dial(
         anyhow::bail!("the stream broke at once");
     }
     tracing::info!(%peer, address = %link.address, "connected");
+    switchboard.tell_of(peer, true).await;
     let ended = serve(peer, link, switchboard, &mut opened.incoming).await;
     link.disconnect(peer, switchboard).await;
     tracing::info!(%peer, reason = %ended, "disconnected");

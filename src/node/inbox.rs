@@ -47,6 +47,11 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    /// The connection that this node dialled to a peer came up or broke.
+    Peer {
+        node: NodeId,
+        is_connected: bool,
+    },
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,

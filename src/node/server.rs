@@ -21,6 +21,7 @@ use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutReq
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::{Activity, Machine};
 use crate::dynamo::names::{Key, NodeId};
+use crate::dynamo::repair::settings as repair;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::dynamo::ring::preference::Ring;
@@ -331,7 +332,14 @@ fn start_shards(
             foundation.store.clone(),
             Arc::new(Placement::still(Ring::clone(&foundation.ring))),
         );
-        machine.step(clock.now(), Event::Tick, &mut Vec::new());
+        // It counts the hints that it keeps before anybody can ask for one.
+        let settings = repair::Settings {
+            shard: (number as u16, config.shards() as u16),
+            ..repair::Settings::default()
+        };
+        for event in [Event::Settings(settings), Event::Tick] {
+            machine.step(clock.now(), event, &mut Vec::new());
+        }
         let outlets = Outlets {
             me,
             inbox: inbox.clone(),

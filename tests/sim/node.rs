@@ -10,6 +10,7 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ pub struct Node {
 /// What dies with the process.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// The put that a guest's answer belongs to.
+    /// The put that a guest's answer, or the answer of whom it was passed on to, belongs to.
     pub asks: BTreeMap<Ticket, usize>,
     pub held: Vec<Held>,
     pub syncing: bool,
@@ -84,8 +85,8 @@ impl Node {
     pub fn start(
         &mut self,
         incarnation: u64,
-        placement: Arc<Placement>,
-        buckets: Arc<BucketTable>,
+        (placement, buckets): (Arc<Placement>, Arc<BucketTable>),
+        settings: Settings,
     ) {
         let storage = Handle(Rc::clone(&self.disk));
         let mut machine = Machine::new(
@@ -94,6 +95,7 @@ impl Node {
             storage,
             placement,
         );
+        machine.step(self.now(0), Event::Settings(settings), &mut Vec::new());
         machine.step(self.now(0), Event::Buckets(buckets), &mut Vec::new());
         self.machine = Some(machine);
         self.life += 1;

@@ -18,6 +18,7 @@ use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
@@ -159,6 +160,13 @@ impl<S: Storage> Cast<S> {
             let incarnation = Incarnation(incarnation);
             let mut machine =
                 Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
+            if command.get("full-of-hints") == Some(id.as_str()) {
+                let settings = Settings {
+                    hints_max: 0,
+                    ..Settings::default()
+                };
+                machine.step(now(0), Event::Settings(settings), &mut Vec::new());
+            }
             let buckets = Event::Buckets(Arc::clone(&buckets));
             machine.step(now(0), buckets, &mut Vec::new());
             let unsynced = Vec::new();

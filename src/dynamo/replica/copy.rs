@@ -308,32 +308,31 @@ impl<S: Storage> Copies<S> {
         Ok(replaced.iter().filter(is_new).cloned().collect())
     }
 
-    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age.
+    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age. What comes is
+    /// always kept, whatever its clock says: nobody else may have it.
     fn retain(
         &mut self,
         partition: PartitionId,
         key: &Key,
-        replaced: Vec<Replaced>,
+        mut replaced: Vec<Replaced>,
         batch: &mut Batch,
     ) -> Result<(), StorageError> {
-        let old = self.retained(partition, key)?;
-        let is_old = |dot: Dot| old.iter().any(|merge| merge.dot == dot);
-        let mut all: Vec<Replaced> = old.clone();
-        all.extend(replaced.into_iter().filter(|merge| !is_old(merge.dot)));
-        all.sort_by_key(|merge| std::cmp::Reverse(merge.merged_at_ms));
-        let latest_ms = all.first().map_or(0, |merge| merge.merged_at_ms);
-        for (rank, merge) in all.iter().enumerate() {
-            let age_ms = latest_ms.saturating_sub(merge.merged_at_ms);
-            let is_kept = rank < RETAINED_MERGES_MAX && age_ms <= RETAINED_AGE_MS_MAX;
-            let place = retained_key(partition, key, merge.dot);
-            match (is_kept, is_old(merge.dot)) {
-                (true, false) => {
-                    batch.put(place, merge.encode());
-                    self.counters.merges_retained += 1;
-                }
-                (false, true) => batch.delete(place),
-                (true, true) | (false, false) => {}
+        let latest_first = |merge: &Replaced| std::cmp::Reverse(merge.merged_at_ms);
+        let mut kept = self.retained(partition, key)?;
+        kept.retain(|old| replaced.iter().all(|new| new.dot != old.dot));
+        kept.sort_by_key(latest_first);
+        replaced.sort_by_key(latest_first);
+        replaced.truncate(RETAINED_MERGES_MAX);
+        let latest_ms = replaced.first().map_or(0, |merge| merge.merged_at_ms);
+        for (place, old) in kept.iter().enumerate() {
+            let age_ms = latest_ms.saturating_sub(old.merged_at_ms);
+            if place + replaced.len() >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
+                batch.delete(retained_key(partition, key, old.dot));
             }
+        }
+        for new in replaced {
+            batch.put(retained_key(partition, key, new.dot), new.encode());
+            self.counters.merges_retained += 1;
         }
         Ok(())
     }
