@@ -70,9 +70,7 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         Body::Write(write) => decode_write(ticket, write),
         Body::WriteReply(reply) => Ok(Message::WriteReply {
             ticket,
-            outcome: reply
-                .failure
-                .map_or(Ok(()), |failure| Err(decode_failure(failure))),
+            outcome: reply.failure.map(decode_failure).map_or(Ok(()), Err),
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
@@ -150,10 +148,8 @@ fn encode_home(home: &Option<NodeId>) -> String {
 }
 
 fn decode_home(name: &str) -> Decoded<Option<NodeId>> {
-    match name {
-        "" => Ok(None),
-        name => Ok(Some(NodeId::new(name)?)),
-    }
+    let home = (!name.is_empty()).then(|| NodeId::new(name));
+    Ok(home.transpose()?)
 }
 
 fn encode_failure(failure: &ReplicaFailure) -> proto::Failure {

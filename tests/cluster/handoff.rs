@@ -18,7 +18,9 @@ async fn notes() -> (Stage, Vec<Node>) {
 async fn places(stage: &Stage, node: &Node, key: &str) -> Vec<usize> {
     let list = node.preference("notes", key).await.nodes;
     let place = |name: &String| stage.cluster.names().position(|known| known == name);
-    list.iter().map(|name| place(name).expect("a node")).collect()
+    list.iter()
+        .map(|name| place(name).expect("a node"))
+        .collect()
 }
 
 /// Puts and gets every key at W = R = 2, through one living node after the other.
@@ -33,7 +35,10 @@ async fn serve_all(living: &[&Node], value: &str) {
         let reader = living[(number + 1) % living.len()];
         let found = reader.try_get(getting("notes", &key)).await;
         let found = found.unwrap_or_else(|status| panic!("{key}: {status}"));
-        assert!(texts(&found).contains(&value.to_owned()), "{key}: {found:?}");
+        assert!(
+            texts(&found).contains(&value.to_owned()),
+            "{key}: {found:?}"
+        );
     }
 }
 

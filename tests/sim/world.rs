@@ -420,9 +420,9 @@ impl World {
         let disk = Handle(std::rc::Rc::clone(&self.nodes[node].disk));
         let mut known = Object::default();
         let hints = disk.scan(hints_range(), usize::MAX).expect("scans work");
-        let hints = hints.into_iter().filter(|(place, _)| {
-            place != besides && self.hinted_key(place) == Some(key)
-        });
+        let hints = hints
+            .into_iter()
+            .filter(|(place, _)| place != besides && self.hinted_key(place) == Some(key));
         let homes = self.stage.stored_at.iter();
         let homes = homes.filter(|(place, found)| **found == key && *place != besides);
         let homes = homes.filter_map(|(place, _)| disk.get(place).ok().flatten());

@@ -360,7 +360,9 @@ impl<S: Storage> Cast<S> {
         actor.machine = Machine::new(id.clone(), incarnation, storage, placement);
         actor.unsynced.clear();
         let buckets = Event::Buckets(Arc::clone(&self.buckets));
-        actor.machine.step(now(self.now_ms), buckets, &mut Vec::new());
+        actor
+            .machine
+            .step(now(self.now_ms), buckets, &mut Vec::new());
     }
 
     fn step(&mut self, id: &NodeId, event: Event) {

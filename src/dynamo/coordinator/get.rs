@@ -11,8 +11,10 @@ use super::super::names::{ClientId, Key, Millis, NodeId};
 use super::super::reconcile::answer::Answer;
 use super::super::reconcile::question::{Ask, Question, canonical_siblings};
 use super::super::reconcile::verdict::{Verdict as Resolution, believe, last_write_wins};
-use super::panel::{Errand, Panel, Verdict};
+use super::panel::Panel;
+use super::quorum::Verdict;
 use super::request::{GetError, GetReply, Resolved};
+use super::seat::Errand;
 use std::collections::BTreeMap;
 
 /// What the router has to do next.
@@ -288,9 +290,8 @@ impl Get {
             gathered.sync(held.clone());
         }
         // Who stands in keeps nothing for itself.
-        let lacks = |(node, held): &(&NodeId, &Object)| {
-            self.panel.is_primary(node) && **held != gathered
-        };
+        let lacks =
+            |(node, held): &(&NodeId, &Object)| self.panel.is_primary(node) && **held != gathered;
         let stale = self
             .replies
             .iter()

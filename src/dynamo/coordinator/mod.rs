@@ -10,4 +10,6 @@ pub mod get;
 pub mod merge;
 pub mod panel;
 pub mod put;
+pub mod quorum;
 pub mod request;
+pub mod seat;

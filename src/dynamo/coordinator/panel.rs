@@ -11,53 +11,9 @@
 
 use super::super::names::NodeId;
 use super::super::ring::placement::Seats;
+use super::quorum::{Needed, Verdict};
+use super::seat::{Asked, Errand, Seat, State, asked, errand};
 use std::collections::VecDeque;
-
-/// Where a quorum stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    Pending,
-    Reached,
-    /// Too few answers can still come.
-    Impossible,
-}
-
-/// Somebody to be asked, and for whom it stands in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Errand {
-    pub to: NodeId,
-    pub hint_for: Option<NodeId>,
-}
-
-/// How many answers are needed, and how many of them from primaries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Needed {
-    pub answers: u8,
-    pub primaries: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Silent,
-    Answered,
-    /// It stands in and knows nothing of the key.
-    Empty,
-    Failed,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Asked {
-    node: NodeId,
-    state: State,
-    /// Asked before the present spell of waiting began.
-    is_waited_for: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seat {
-    home: NodeId,
-    asked: Vec<Asked>,
-}
 
 /// All seats of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,25 +27,15 @@ pub struct Panel {
     verdict: Verdict,
 }
 
-impl Seat {
-    fn has(&self, state: State) -> bool {
-        self.asked.iter().any(|asked| asked.state == state)
-    }
-
-    fn home_is(&self, state: State) -> bool {
-        let mut home = self.asked.iter().filter(|asked| asked.node == self.home);
-        home.any(|asked| asked.state == state)
-    }
-}
-
 impl Panel {
     /// Asks the primaries, and for those that are down whoever is next in the list, if there is one.
     pub fn new(seats: Seats, is_down: impl Fn(&NodeId) -> bool, needed: Needed) -> Self {
         let (mut bench, unlikely): (VecDeque<_>, VecDeque<_>) =
             seats.others.into_iter().partition(|node| !is_down(node));
         // Who will keep the key is sent it anyway, and is the last to keep it for somebody else.
-        let (last, first): (VecDeque<_>, VecDeque<_>) =
-            bench.into_iter().partition(|node| seats.pending.contains(node));
+        let (last, first): (VecDeque<_>, VecDeque<_>) = bench
+            .into_iter()
+            .partition(|node| seats.pending.contains(node));
         bench = first;
         bench.extend(last);
         let mut panel = Self {
@@ -199,7 +145,9 @@ impl Panel {
         if self.verdict != Verdict::Pending {
             return Vec::new();
         }
-        late.into_iter().filter_map(|seat| self.fill(seat)).collect()
+        late.into_iter()
+            .filter_map(|seat| self.fill(seat))
+            .collect()
     }
 
     /// Who has been waited for and has said nothing.
@@ -214,7 +162,8 @@ impl Panel {
     fn fill(&mut self, seat: usize) -> Option<Errand> {
         let seat = &mut self.seats[seat];
         // Who counts as down is asked when there is nobody else.
-        let last = Some(seat.home.clone()).filter(|home| seat.asked.iter().all(|a| a.node != *home));
+        let last =
+            Some(seat.home.clone()).filter(|home| seat.asked.iter().all(|a| a.node != *home));
         let node = self.bench.pop_front().or(last)?;
         seat.asked.push(asked(node.clone(), false));
         Some(errand(&seat.home, &node))
@@ -265,7 +214,8 @@ impl Panel {
     /// Seats in which somebody has answered.
     pub fn answered(&self) -> usize {
         let is_over = self.is_complete();
-        let counts = |seat: &&Seat| seat.has(State::Answered) || (is_over && seat.has(State::Empty));
+        let counts =
+            |seat: &&Seat| seat.has(State::Answered) || (is_over && seat.has(State::Empty));
         self.seats.iter().filter(counts).count()
     }
 
@@ -302,21 +252,6 @@ impl Panel {
 
     pub fn needed(&self) -> Needed {
         self.needed
-    }
-}
-
-fn asked(node: NodeId, is_waited_for: bool) -> Asked {
-    Asked {
-        node,
-        state: State::Silent,
-        is_waited_for,
-    }
-}
-
-fn errand(home: &NodeId, node: &NodeId) -> Errand {
-    Errand {
-        to: node.clone(),
-        hint_for: (home != node).then(|| home.clone()),
     }
 }
 

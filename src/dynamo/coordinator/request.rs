@@ -92,9 +92,7 @@ pub enum GetError {
         asked: usize,
         needed: usize,
     },
-    #[error(
-        "{answered} of {asked} primaries answered, {needed} are needed; retry, or lower pr"
-    )]
+    #[error("{answered} of {asked} primaries answered, {needed} are needed; retry, or lower pr")]
     TooFewPrimaries {
         answered: usize,
         asked: usize,

@@ -4,8 +4,10 @@
 
 use super::super::bucket::Ack;
 use super::super::coordinator::get::{Get, Step};
-use super::super::coordinator::panel::{Errand, Needed, Panel};
+use super::super::coordinator::panel::Panel;
+use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{GetError, GetRequest};
+use super::super::coordinator::seat::Errand;
 use super::super::names::{ClientId, Key, Millis, Ticket};
 use super::super::replica::storage::Storage;
 use super::desk::Conversation;

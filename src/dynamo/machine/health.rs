@@ -52,7 +52,9 @@ impl<S: Storage> Machine<S> {
             Message::WriteReply { outcome, .. } => *outcome == unreachable,
             Message::ForwardReply { outcome: Ok(_), .. } | Message::Pong { .. } => false,
             // A put that got nowhere is told in words.
-            Message::ForwardReply { outcome: Err(_), .. } => return,
+            Message::ForwardReply {
+                outcome: Err(_), ..
+            } => return,
             Message::Read { .. }
             | Message::Write { .. }
             | Message::Forward { .. }

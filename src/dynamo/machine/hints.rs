@@ -5,28 +5,19 @@
 //! Invariant: a hint is deleted only after everybody who should have it has said that it is on disk.
 
 use super::super::bucket::Ack;
+use super::super::names::Millis;
 use super::super::names::{NodeId, Ticket};
-use super::super::repair::hints::{Delivery, Waiting};
+use super::super::repair::hints::{Arming, Delivery, Waiting};
 use super::super::replica::hinted::Hint;
 use super::super::replica::layout::Place;
 use super::super::replica::storage::Storage;
+use super::super::ring::partition::PartitionId;
 use super::desk::Conversation;
 use super::effect::Effect;
 use super::event::Event;
 use super::message::{Message, ReplicaFailure};
 use super::router::Machine;
-use super::super::names::Millis;
 use crate::limits::HINT_DELIVERY_MS;
-use bytes::Bytes;
-
-/// Whether the hints of an earlier process are counted.
-#[derive(Debug, Default)]
-pub(super) enum Arming {
-    #[default]
-    Waiting,
-    From(Bytes),
-    Done,
-}
 
 impl<S: Storage> Machine<S> {
     /// What is kept for whom, and for how long already.
@@ -58,15 +49,15 @@ impl<S: Storage> Machine<S> {
                 Arming::Waiting => None,
                 Arming::From(from) => Some(from.clone()),
             };
-            let serves = |partition: super::super::ring::partition::PartitionId| {
-                partition.0 % of.max(1) == number
-            };
+            let serves = |partition: PartitionId| partition.0 % of.max(1) == number;
             match self.copies.count_hints(from, serves) {
                 Ok(Some(next)) => self.arming = Arming::From(next),
                 Ok(None) => {
                     self.arming = Arming::Done;
                     let homes: Vec<NodeId> = self.copies.ledger().homes().cloned().collect();
-                    homes.into_iter().for_each(|home| self.note_hint(&Place::Hint(home)));
+                    homes
+                        .into_iter()
+                        .for_each(|home| self.note_hint(&Place::Hint(home)));
                 }
                 Err(_) => return, // The next event tries again.
             }
@@ -138,7 +129,12 @@ impl<S: Storage> Machine<S> {
     fn heirs(&self, hint: &Hint) -> Vec<NodeId> {
         let properties = self.view.properties(&hint.key);
         match properties {
-            Some(known) if !self.view.placement.keeps(hint.partition, known.n, &hint.home) => {
+            Some(known)
+                if !self
+                    .view
+                    .placement
+                    .keeps(hint.partition, known.n, &hint.home) =>
+            {
                 self.view.placement.primaries(hint.partition, known.n)
             }
             _ => vec![hint.home.clone()],

@@ -10,6 +10,7 @@ pub mod message;
 pub mod router;
 
 mod desk;
+mod forwards;
 mod gets;
 mod health;
 mod hints;

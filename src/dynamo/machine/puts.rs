@@ -3,12 +3,14 @@
 //! Dynamo 4.5, 4.6. Invariant: the local copy has the write before any other replica is sent it.
 
 use super::super::bucket::Properties;
-use super::super::coordinator::forward::{self, Forward, Resort};
+use super::super::coordinator::forward::{Forward, Resort};
 use super::super::coordinator::merge::Store;
-use super::super::coordinator::panel::{Errand, Needed, Panel};
+use super::super::coordinator::panel::Panel;
 use super::super::coordinator::put::{self, Origin, Put};
+use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
-use super::super::names::{ClientId, Key, Millis, NodeId, Ticket};
+use super::super::coordinator::seat::Errand;
+use super::super::names::{ClientId, Key, Millis, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::replica::copy::{CoordinateError, Coordinated};
 use super::super::replica::layout::Place;
@@ -50,40 +52,6 @@ impl<S: Storage> Machine<S> {
                 let resort = Resort::StandIn;
                 let forward = Forward::start(client, request, reachable, resort, w, deadline);
                 self.pass_on(forward, "no replica could be reached".to_owned(), effects);
-            }
-        }
-    }
-
-    /// Hands a put to another replica; `failure` is what the client is told if there is none.
-    pub(super) fn pass_on(&mut self, forward: Forward, failure: String, effects: &mut Vec<Effect>) {
-        let deadline = forward.deadline;
-        let conversation = Conversation::Forward(Box::new(forward));
-        let ticket = self.desk.open(deadline, conversation);
-        self.activity.forwards += 1;
-        self.with_forward(ticket, effects, |forward| forward.next(failure));
-    }
-
-    pub(super) fn on_forwarded(
-        &mut self,
-        from: NodeId,
-        ticket: Ticket,
-        request: PutRequest,
-        timeout_ms: u64,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.desk.passed.is_first(&from, ticket) {
-            return; // The first copy is answered, or will be.
-        }
-        let deadline = self.desk.deadline(timeout_ms);
-        let origin = Origin::Forwarded { from, ticket };
-        match self.admit(&request) {
-            Err(error) => self.reply_put(origin, Err(error), effects),
-            Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
-                self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
-            }
-            Ok(_) => {
-                let error = PutError::NotStored(format!("{} keeps no copy of this key", self.me));
-                self.reply_put(origin, Err(error), effects);
             }
         }
     }
@@ -132,33 +100,6 @@ impl<S: Storage> Machine<S> {
         let put = Put::start(origin, request, properties, me, (panel, place), time);
         let ticket = self.desk.open(deadline, Conversation::Put(Box::new(put)));
         self.with_put(ticket, effects, |put| put.begin());
-    }
-
-    /// No primary takes a put: this node makes its dot in the place of the first that is down, or of the first.
-    fn stand_in(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        let Some(Conversation::Forward(forward)) = self.desk.close(ticket) else {
-            return;
-        };
-        let Forward {
-            client,
-            request,
-            deadline,
-            ..
-        } = *forward;
-        let origin = Origin::Client(client);
-        match self.admit(&request) {
-            Err(error) => self.reply_put(origin, Err(error), effects),
-            Ok(admitted) => {
-                let primaries = &admitted.seats.primaries;
-                let down = primaries.iter().find(|node| self.detector.is_down(node));
-                let Some(home) = down.or(primaries.first()).cloned() else {
-                    let error = PutError::NotStored("nobody keeps this key".to_owned());
-                    return self.reply_put(origin, Err(error), effects);
-                };
-                let place = Place::Hint(home);
-                self.coordinate(origin, request, admitted, place, deadline, effects);
-            }
-        }
     }
 
     pub(super) fn with_put(
@@ -300,8 +241,7 @@ impl<S: Storage> Machine<S> {
             (Origin::Client(client), Ok(Admitted { properties, seats })) => {
                 let w = request.w.unwrap_or(properties.w);
                 let others = seats.primaries.into_iter();
-                let others =
-                    others.filter(|node| *node != self.me && !self.detector.is_down(node));
+                let others = others.filter(|node| *node != self.me && !self.detector.is_down(node));
                 let resort = Resort::Nobody;
                 let forward = Forward::start(client, request, others, resort, w, deadline);
                 self.pass_on(forward, error.to_string(), effects);
@@ -393,46 +333,6 @@ impl<S: Storage> Machine<S> {
                 self.send(from, Message::ForwardReply { ticket, outcome }, effects);
             }
         }
-    }
-
-    pub(super) fn with_forward(
-        &mut self,
-        ticket: Ticket,
-        effects: &mut Vec<Effect>,
-        turn: impl FnOnce(&mut Forward) -> forward::Step,
-    ) {
-        let now = self.desk.now.monotonic;
-        let Some(forward) = self.desk.forward(ticket) else {
-            return; // A late reply to a conversation that has ended.
-        };
-        let step = turn(forward);
-        let outcome = match step {
-            forward::Step::Wait => return,
-            forward::Step::Send(to) => {
-                let request = Box::new(forward.request.clone());
-                let timeout_ms = forward.deadline.since(now);
-                let message = Message::Forward {
-                    ticket,
-                    request,
-                    timeout_ms,
-                };
-                effects.push(Effect::Send { to, message });
-                return;
-            }
-            forward::Step::StandIn => return self.stand_in(ticket, effects),
-            forward::Step::Answer(reply) => Ok(reply),
-            forward::Step::Fail(error) => Err(error),
-        };
-        let client = forward.client;
-        self.desk.close(ticket);
-        effects.push(Effect::ReplyPut { client, outcome });
-    }
-
-    pub(super) fn on_forward_timer(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        let tried = self.desk.forward(ticket).and_then(|forward| forward.tried());
-        let silent: Vec<NodeId> = tried.into_iter().cloned().collect();
-        self.on_silence(&silent);
-        self.with_forward(ticket, effects, |forward| forward.on_deadline());
     }
 
     pub(super) fn ask(

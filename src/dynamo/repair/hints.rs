@@ -12,6 +12,15 @@ use crate::limits::HINT_RETRY_MS_MAX;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Whether the hints of an earlier process are counted.
+#[derive(Debug, Default)]
+pub enum Arming {
+    #[default]
+    Waiting,
+    From(Bytes),
+    Done,
+}
+
 /// Hints for one node, as operators see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {

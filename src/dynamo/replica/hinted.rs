@@ -168,7 +168,9 @@ impl<S: Storage> Copies<S> {
         if !self.keeps_besides(hint)? {
             let range = retained_range(*partition, key);
             let retained = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
-            retained.into_iter().for_each(|(place, _)| batch.delete(place));
+            retained
+                .into_iter()
+                .for_each(|(place, _)| batch.delete(place));
         }
         self.delete(batch)?;
         self.ledger.enter(Entry {

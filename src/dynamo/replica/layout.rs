@@ -160,8 +160,18 @@ mod tests {
 
     #[test]
     fn what_is_no_place_of_a_hint_is_refused() {
-        for bytes in [&b""[..], b"o", b"h", b"h\x01A\0\0\x01bk", b"h\x01a\0\0\x01b", b"h\xffa"] {
-            assert!(decode_hint_key(&Bytes::from_static(bytes)).is_err(), "{bytes:?}");
+        for bytes in [
+            &b""[..],
+            b"o",
+            b"h",
+            b"h\x01A\0\0\x01bk",
+            b"h\x01a\0\0\x01b",
+            b"h\xffa",
+        ] {
+            assert!(
+                decode_hint_key(&Bytes::from_static(bytes)).is_err(),
+                "{bytes:?}"
+            );
         }
     }
 }

@@ -46,7 +46,8 @@ impl Default for Ledger {
 
 impl Tally {
     fn change(&mut self, had: Option<usize>, has: Option<usize>) {
-        self.count = self.count + usize::from(has.is_some()) - usize::from(had.is_some()).min(self.count);
+        self.count =
+            self.count + usize::from(has.is_some()) - usize::from(had.is_some()).min(self.count);
         self.bytes = (self.bytes + has.unwrap_or(0)).saturating_sub(had.unwrap_or(0));
     }
 }
@@ -133,8 +134,20 @@ mod tests {
         ledger.enter(entry("b", None, Some(5)));
         ledger.enter(entry("a", Some(10), Some(30)));
         let home = NodeId::new("a").expect("a good name");
-        assert_eq!(ledger.of(&home), Tally { count: 1, bytes: 30 });
-        assert_eq!(ledger.total(), Tally { count: 2, bytes: 35 });
+        assert_eq!(
+            ledger.of(&home),
+            Tally {
+                count: 1,
+                bytes: 30
+            }
+        );
+        assert_eq!(
+            ledger.total(),
+            Tally {
+                count: 2,
+                bytes: 35
+            }
+        );
         ledger.enter(entry("a", Some(30), None));
         ledger.enter(entry("b", Some(5), None));
         assert_eq!(ledger.total(), Tally::default());
