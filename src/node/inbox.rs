@@ -14,6 +14,7 @@ use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -52,6 +53,7 @@ pub enum Input {
         node: NodeId,
         is_connected: bool,
     },
+    Placement(Arc<Placement>),
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,

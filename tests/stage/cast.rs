@@ -14,7 +14,6 @@ use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
-use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
@@ -22,6 +21,8 @@ use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
+use rejoin::dynamo::ring::change::{Change, Progress};
+use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::Partitions;
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
@@ -215,6 +216,7 @@ impl<S: Storage> Cast<S> {
             "show" => self.show(&key(command)),
             "hints" => self.show_hints(),
             "opinions" => self.show_opinions(),
+            "members" => self.set_members(command),
             "restart" => self.restart(&node(command.words[0])),
             other => panic!("no command `{other}`"),
         }
@@ -348,6 +350,32 @@ impl<S: Storage> Cast<S> {
             for (peer, _) in actor.machine.opinions() {
                 self.told.push(format!("{id} holds {peer} to be down"));
             }
+        }
+    }
+
+    /// A change of the members, all of it moved: `but=` has not heard of it yet. What is moved is not shown.
+    fn set_members(&mut self, command: &Command<'_>) {
+        let names = command.text("nodes").split(',').map(node);
+        let members: Vec<Member> = names.map(Member::new).collect();
+        let partitions = self.placement.partitions();
+        let change = Change {
+            version: self.placement.version() + 1,
+            before: self.placement.current(),
+            ..Change::first(partitions, members).expect("good members")
+        };
+        let mut done = Progress::none(change.version, self.placement.partitions());
+        for partition in self.placement.partitions().all() {
+            done.copied.insert(partition);
+            done.released.insert(partition);
+        }
+        let everyone = self.actors.keys().cloned();
+        let progress = everyone.map(|id| (id, done.clone())).collect();
+        let placement = Placement::new(&change, progress).expect("good members");
+        self.placement = Arc::new(placement);
+        let ignorant = command.get("but").map(node);
+        let told: Vec<NodeId> = self.actors.keys().cloned().collect();
+        for id in told.into_iter().filter(|id| Some(id) != ignorant.as_ref()) {
+            self.step(&id, Event::Placement(Arc::clone(&self.placement)));
         }
     }
 
