@@ -148,6 +148,30 @@ pub const BACKGROUND_RATE_MIN: u64 = 8;
 pub const FOREGROUND_P99_MS_DEFAULT: u64 = 50;
 /// Seconds over which the percentile is taken (6.5).
 pub const FOREGROUND_WINDOW_S: usize = 60;
+/// How long a replica may be silent before another node stands in for it: above a slow disk's sync, far
+/// below any deadline.
+pub const STAND_IN_AFTER_MS: u64 = 250;
+/// How long a suspected peer has to answer a probe before it counts as down: several slow round trips, and short
+/// enough that clients notice it for no longer than 3 s.
+pub const SUSPECT_MS: u64 = 1_500;
+/// Between two probes of a peer that is down.
+pub const PROBE_MS: u64 = 1_000;
+/// How long a put waits for stragglers after its answer, before what they miss becomes a hint.
+pub const PUT_STRAGGLERS_MS: u64 = 1_000;
+/// Hints that one shard keeps for others; each is a record of its own and an entry of a scan.
+pub const HINTS_MAX: usize = 1_000_000;
+/// Bytes of all hints of one shard; beyond it a node does not stand in for others.
+pub const HINT_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
+/// Before a hint that was not taken is offered again; doubled with each failure.
+pub const HINT_RETRY_MS: u64 = 2_000;
+/// The longest pause between two offers.
+pub const HINT_RETRY_MS_MAX: u64 = 16_000;
+/// Hints that are on their way to one node at a time.
+pub const HINT_WINDOW: usize = 16;
+/// How long a hint that was sent is waited for.
+pub const HINT_DELIVERY_MS: u64 = 5_000;
+/// Hints that are read from the disk in one go: values may be large, and clients wait meanwhile.
+pub const HINT_SLICE_ITEMS: usize = 16;
 
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -221,3 +245,7 @@ const _: () = assert!(GUEST_INIT_FUEL <= FUEL_MAX);
 const _: () = assert!(COMPILE_CPU_S * 1_000 < COMPILE_WALL_MS);
 const _: () = assert!(PARTITIONS_DEFAULT <= PARTITIONS_MAX);
 const _: () = assert!(SIBLINGS_WARN < SIBLINGS_MAX);
+const _: () = assert!(STAND_IN_AFTER_MS < SUSPECT_MS);
+const _: () = assert!(SUSPECT_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(PUT_STRAGGLERS_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(HINT_RETRY_MS <= HINT_RETRY_MS_MAX);

@@ -188,7 +188,7 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 16] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 21] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -207,6 +207,11 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 16] {
         ("keys_transferred", activity.keys_transferred),
         ("strays_handed_over", activity.strays_handed_over),
         ("background_rate", activity.background_rate),
+        ("stand_ins", activity.stand_ins),
+        ("hints_pending", activity.hints_pending),
+        ("hint_bytes", activity.hint_bytes),
+        ("hints_delivered", activity.hints_delivered),
+        ("hints_dropped", copies.hints_dropped),
     ]
 }
 

@@ -58,6 +58,7 @@ pub fn of_get(error: GetError) -> Status {
         GetError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET"),
         GetError::Quorum(_) => (Code::InvalidArgument, "BAD_QUORUM"),
         GetError::TooFewReplicas { .. } => (Code::Unavailable, "TOO_FEW_REPLICAS"),
+        GetError::TooFewPrimaries { .. } => (Code::Unavailable, "TOO_FEW_PRIMARIES"),
         GetError::Deadline { .. } => (Code::DeadlineExceeded, "DEADLINE"),
         GetError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
     };

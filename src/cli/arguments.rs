@@ -103,6 +103,9 @@ pub struct Get {
     /// Replicas to wait for, in place of the bucket's R.
     #[arg(long)]
     pub r: Option<u32>,
+    /// Of those, how many must be among the key's N primaries.
+    #[arg(long)]
+    pub pr: Option<u32>,
     /// Also show every stored version, before any policy.
     #[arg(long)]
     pub siblings: bool,
@@ -146,6 +149,9 @@ pub struct Write {
     /// Acknowledgements to wait for, in place of the bucket's W.
     #[arg(long)]
     pub w: Option<u32>,
+    /// Of those, how many must be among the key's N primaries.
+    #[arg(long)]
+    pub pw: Option<u32>,
     /// When a replica says that it has the write, in place of the bucket's choice.
     #[arg(long)]
     pub ack: Option<AckChoice>,
@@ -182,6 +188,12 @@ pub struct CreateBucket {
     /// Acknowledgements that a put waits for [default: 2].
     #[arg(long)]
     pub w: Option<u32>,
+    /// Of a get's answers, how many must be among the key's N primaries [default: 0].
+    #[arg(long)]
+    pub pr: Option<u32>,
+    /// Of a put's acknowledgements, how many must be among the key's N primaries [default: 0].
+    #[arg(long)]
+    pub pw: Option<u32>,
     /// When a replica says that it has a write [default: durable].
     #[arg(long)]
     pub ack: Option<AckChoice>,

@@ -105,6 +105,7 @@ impl Peers {
         };
         match asked(&message) {
             Some(kind) => link.send_request(kind, message),
+            None if matches!(message, Message::Ping { .. }) => link.send_probe(message),
             None => link.send_reply(message),
         }
     }
@@ -143,6 +144,16 @@ impl Link {
                 Letter::Message(message) => Err(message.undelivered()),
                 Letter::Gossip(_) => Err(None),
             },
+        }
+    }
+
+    /// Not remembered: nobody is told of a probe that got nowhere.
+    fn send_probe(&self, message: Message) -> Result<(), Option<Message>> {
+        match &self.lock().requests {
+            Some(requests) => requests
+                .try_send(Letter::Message(message))
+                .map_err(|_| None),
+            None => Err(None),
         }
     }
 
@@ -193,6 +204,7 @@ impl Link {
             state.channel = None;
             std::mem::take(&mut state.asked)
         };
+        switchboard.tell_of(peer, false).await;
         for (ticket, kind) in asked {
             switchboard.deliver(peer, broken(ticket, kind)).await;
         }
@@ -228,6 +240,7 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
             None
         }
+        Message::Ping { .. } | Message::Pong { .. } => None,
     }
 }
 

@@ -27,6 +27,7 @@ use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::repair::schedule::Share;
+use crate::dynamo::repair::settings as repair;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
@@ -307,7 +308,14 @@ fn start_shards(
             shards: config.shards() as u16,
         };
         machine.set_up(clock.now(), share, config.repair());
-        machine.step(clock.now(), Event::Tick, &mut Vec::new());
+        // It counts the hints that it keeps before anybody can ask for one.
+        let settings = repair::Settings {
+            shard: (number as u16, config.shards() as u16),
+            ..repair::Settings::default()
+        };
+        for event in [Event::Settings(settings), Event::Tick] {
+            machine.step(clock.now(), event, &mut Vec::new());
+        }
         let outlets = Outlets {
             me,
             inbox: inbox.clone(),

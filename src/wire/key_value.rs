@@ -33,6 +33,7 @@ pub fn decode_key(bucket: &str, key: Bytes) -> Decoded<Key> {
 pub fn decode_get(request: proto::GetRequest) -> Decoded<GetRequest> {
     Ok(GetRequest {
         r: number("r", request.r)?,
+        pr: number("pr", request.pr)?,
         key: decode_key(&request.bucket, request.key)?,
     })
 }
@@ -53,6 +54,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         key,
         version,
         w: number("w", request.w)?,
+        pw: number("pw", request.pw)?,
         ack,
     })
 }
@@ -65,6 +67,7 @@ pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
         key,
         version: Version::tombstone(0),
         w: number("w", request.w)?,
+        pw: number("pw", request.pw)?,
         ack,
     })
 }

@@ -14,6 +14,7 @@ use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Resolv
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
 use crate::dynamo::replica::record::Replaced;
+use crate::limits::RETAINED_MERGES_MAX;
 use bytes::Bytes;
 use proto::envelope::Body;
 
@@ -22,6 +23,8 @@ use proto::envelope::Body;
 pub enum PeerDecodeError {
     #[error("a message lacks its {0}")]
     Missing(&'static str),
+    #[error("a message has too many {0}")]
+    TooMany(&'static str),
     #[error("a name in a message was refused: {0}")]
     Name(#[from] NameError),
     #[error("an object in a message {0}")]
@@ -54,9 +57,11 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         count: ticket.count,
     };
     match envelope.body.ok_or(PeerDecodeError::Missing("body"))? {
-        Body::Read(key) => Ok(Message::Read {
+        Body::Read(read) => Ok(Message::Read {
             ticket,
-            key: decode_key(Some(key))?,
+            key: Key::new(BucketName::new(&read.bucket)?, read.key)?,
+            hint_for: decode_home(&read.hint_for)?,
+            placement_version: read.placement_version,
         }),
         Body::ReadReply(reply) => Ok(Message::ReadReply {
             ticket,
@@ -68,20 +73,30 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         Body::Write(write) => decode_write(ticket, write),
         Body::WriteReply(reply) => Ok(Message::WriteReply {
             ticket,
-            outcome: reply
-                .failure
-                .map_or(Ok(()), |failure| Err(decode_failure(failure))),
+            outcome: reply.failure.map(decode_failure).map_or(Ok(()), Err),
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
         Body::Repair(repair) => Ok(repair::decode_ask(ticket, repair)?),
         Body::Repaired(repaired) => Ok(repair::decode_answer(ticket, repaired)?),
+        Body::Ping(_) => Ok(Message::Ping { ticket }),
+        Body::Pong(_) => Ok(Message::Pong { ticket }),
     }
 }
 
 fn encode_body(message: &Message) -> Body {
     match message {
-        Message::Read { key, .. } => Body::Read(encode_key(key)),
+        Message::Read {
+            key,
+            hint_for,
+            placement_version,
+            ..
+        } => Body::Read(proto::Read {
+            bucket: key.bucket().as_str().to_owned(),
+            key: key.bytes().clone(),
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
+        }),
         Message::ReadReply { outcome, .. } => Body::ReadReply(proto::ReadReply {
             object: outcome.as_ref().map(Object::encode).unwrap_or_default(),
             failure: outcome.as_ref().err().map(encode_failure),
@@ -91,12 +106,16 @@ fn encode_body(message: &Message) -> Body {
             object,
             replaced,
             ack,
+            hint_for,
+            placement_version,
             ..
         } => Body::Write(proto::Write {
             key: Some(encode_key(key)),
             object: object.encode(),
-            replaced: replaced.as_ref().map(|r| r.encode()).unwrap_or_default(),
+            replaced: replaced.iter().map(Replaced::encode).collect(),
             durable: *ack == Ack::Durable,
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
         }),
         Message::WriteReply { outcome, .. } => Body::WriteReply(proto::WriteReply {
             failure: outcome.as_ref().err().map(encode_failure),
@@ -116,6 +135,8 @@ fn encode_body(message: &Message) -> Body {
                 Err(error) => proto::forward_reply::Outcome::Error(encode_error(error)),
             }),
         }),
+        Message::Ping { .. } => Body::Ping(proto::Ping {}),
+        Message::Pong { .. } => Body::Pong(proto::Pong {}),
     }
 }
 
@@ -131,31 +152,40 @@ fn decode_key(key: Option<proto::Key>) -> Decoded<Key> {
     Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
 }
 
+fn encode_home(home: &Option<NodeId>) -> String {
+    home.as_ref().map_or("", NodeId::as_str).to_owned()
+}
+
+fn decode_home(name: &str) -> Decoded<Option<NodeId>> {
+    let home = (!name.is_empty()).then(|| NodeId::new(name));
+    Ok(home.transpose()?)
+}
+
 fn encode_failure(failure: &ReplicaFailure) -> proto::Failure {
-    match failure {
-        ReplicaFailure::Unreachable => proto::Failure {
-            unreachable: true,
-            message: String::new(),
-        },
-        ReplicaFailure::Storage(message) => proto::Failure {
-            unreachable: false,
-            message: message.clone(),
+    proto::Failure {
+        unreachable: *failure == ReplicaFailure::Unreachable,
+        not_kept: *failure == ReplicaFailure::NotKept,
+        message: match failure {
+            ReplicaFailure::Storage(message) => message.clone(),
+            ReplicaFailure::Unreachable | ReplicaFailure::NotKept => String::new(),
         },
     }
 }
 
 fn decode_failure(failure: proto::Failure) -> ReplicaFailure {
-    match failure.unreachable {
-        true => ReplicaFailure::Unreachable,
-        false => ReplicaFailure::Storage(failure.message),
+    match (failure.unreachable, failure.not_kept) {
+        (true, _) => ReplicaFailure::Unreachable,
+        (false, true) => ReplicaFailure::NotKept,
+        (false, false) => ReplicaFailure::Storage(failure.message),
     }
 }
 
 fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
-    let replaced = match write.replaced.is_empty() {
-        true => None,
-        false => Some(Box::new(Replaced::decode(write.replaced)?)),
-    };
+    if write.replaced.len() > 2 * RETAINED_MERGES_MAX {
+        return Err(PeerDecodeError::TooMany("merges"));
+    }
+    let replaced = write.replaced.into_iter().map(Replaced::decode);
+    let replaced = replaced.collect::<Result<Vec<Replaced>, DecodeError>>()?;
     Ok(Message::Write {
         ticket,
         key: decode_key(write.key)?,
@@ -166,6 +196,8 @@ fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
         } else {
             Ack::Buffered
         },
+        hint_for: decode_home(&write.hint_for)?,
+        placement_version: write.placement_version,
     })
 }
 
@@ -188,6 +220,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
         version: encode_version(&request.version),
         context: request.context.encode(&request.key),
         w: request.w.map(u32::from),
+        pw: request.pw.map(u32::from),
         ack: match request.ack {
             None => 0,
             Some(Ack::Buffered) => 1,
@@ -205,6 +238,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
         key,
         version,
         w: forward.w.and_then(|w| u8::try_from(w).ok()),
+        pw: forward.pw.and_then(|pw| u8::try_from(pw).ok()),
         ack: match forward.ack {
             1 => Some(Ack::Buffered),
             2 => Some(Ack::Durable),

@@ -8,6 +8,8 @@
 pub mod forward;
 pub mod get;
 pub mod merge;
+pub mod panel;
 pub mod put;
 pub mod quorum;
 pub mod request;
+pub mod seat;

@@ -15,6 +15,8 @@ pub struct GetRequest {
     pub key: Key,
     /// Answers to wait for, in place of the bucket's R.
     pub r: Option<u8>,
+    /// Of those, answers of primaries, in place of the bucket's PR.
+    pub pr: Option<u8>,
 }
 
 /// `put(key, context, object)`, and delete, which the paper does not have.
@@ -26,6 +28,8 @@ pub struct PutRequest {
     pub version: Version,
     /// Acknowledgements to wait for, in place of the bucket's W.
     pub w: Option<u8>,
+    /// Of those, acknowledgements of primaries, in place of the bucket's PW.
+    pub pw: Option<u8>,
     /// In place of the bucket's.
     pub ack: Option<Ack>,
 }
@@ -84,6 +88,12 @@ pub enum GetError {
     Quorum(#[from] PropertiesError),
     #[error("{answered} of {asked} replicas answered, {needed} are needed; retry, or lower r")]
     TooFewReplicas {
+        answered: usize,
+        asked: usize,
+        needed: usize,
+    },
+    #[error("{answered} of {asked} primaries answered, {needed} are needed; retry, or lower pr")]
+    TooFewPrimaries {
         answered: usize,
         asked: usize,
         needed: usize,

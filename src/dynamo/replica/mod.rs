@@ -6,7 +6,9 @@
 
 pub mod copy;
 pub mod fingerprint;
+pub mod hinted;
 pub mod layout;
+pub mod ledger;
 pub mod listing;
 pub mod record;
 pub mod storage;
