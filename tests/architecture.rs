@@ -37,6 +37,7 @@ const CORE: &[&[&str]] = &[
     &["bucket"],
     &["metadata", "reconcile"],
     &["replica"],
+    &["repair"],
     &["coordinator"],
     &["machine"],
 ];

@@ -13,6 +13,8 @@ mod failures;
 mod processes;
 #[path = "cluster/quorums.rs"]
 mod quorums;
+#[path = "cluster/repairing.rs"]
+mod repairing;
 #[path = "cluster/resolving.rs"]
 mod resolving;
 #[path = "cluster/siblings.rs"]

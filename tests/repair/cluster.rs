@@ -68,6 +68,8 @@ pub struct Cluster {
     /// Told progress reaches nobody.
     pub is_mute: bool,
     pub replies: u64,
+    /// Puts that were answered well.
+    pub acknowledged: u64,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
@@ -131,6 +133,7 @@ impl Cluster {
             told: Vec::new(),
             is_mute: false,
             replies: 0,
+            acknowledged: 0,
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
@@ -229,7 +232,11 @@ impl Cluster {
                         self.spread();
                     }
                 }
-                Effect::ReplyPut { .. } | Effect::ReplyGet { .. } => self.replies += 1,
+                Effect::ReplyPut { outcome, .. } => {
+                    self.replies += 1;
+                    self.acknowledged += u64::from(outcome.is_ok());
+                }
+                Effect::ReplyGet { .. } => self.replies += 1,
                 Effect::Ask { .. } => {}
             }
         }
@@ -286,8 +293,9 @@ impl Cluster {
         timers.min()
     }
 
-    /// A put that every replica is sent at once.
-    pub fn put(&mut self, via: &str, key: &Key, value: &str) {
+    /// A put that every replica is sent at once. Says whether it was acknowledged at once.
+    pub fn put(&mut self, via: &str, key: &Key, value: &str) -> bool {
+        let before = self.acknowledged;
         self.clients += 1;
         let request = PutRequest {
             key: key.clone(),
@@ -303,6 +311,7 @@ impl Cluster {
         };
         self.step(&node(via), event);
         self.deliver();
+        self.acknowledged > before
     }
 
     /// A put to which only the first primary is there.
