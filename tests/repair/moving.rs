@@ -107,8 +107,9 @@ fn f75_a_giver_that_releases_takes_no_writes_at_once_and_nothing_is_lost() {
     cluster.spread();
     cluster.run(60_000);
     assert!(!cluster.placement.is_settled());
-    let (mut refused, mut acknowledged) = (0, Vec::new());
-    for (key, acknowledged) in keys.iter().zip(acknowledged) {
+    let mut refused = 0;
+    let mut acknowledged: Vec<bool> = Vec::new();
+    for key in &keys {
         let holders = cluster.primaries(key);
         let before: Vec<_> = holders.iter().map(|id| cluster.object(id, key)).collect();
         acknowledged.push(cluster.put("a", key, "while released"));
@@ -131,7 +132,7 @@ fn f75_a_giver_that_releases_takes_no_writes_at_once_and_nothing_is_lost() {
     }
     cluster.run(60_000);
     cluster.check_settled(&keys);
-    for key in &keys {
+    for (key, acknowledged) in keys.iter().zip(acknowledged) {
         let holder = cluster.primaries(key).remove(0);
         let versions = cluster.object(&holder, key).versions().count();
         assert_eq!(
