@@ -9,6 +9,8 @@
 mod command_line;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/members.rs"]
+mod members;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

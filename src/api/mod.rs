@@ -9,5 +9,6 @@ pub mod cluster;
 pub mod deadline;
 pub mod key_value;
 pub mod listen;
+mod membership;
 pub mod plugins;
 pub mod status;

@@ -42,8 +42,10 @@ fn plan(folder: PathBuf, nodes: usize, wiring: Wiring) -> anyhow::Result<Plan> {
         binary: std::env::current_exe().context("finding this program")?,
         folder,
         nodes,
+        spares: 0,
         wiring,
         storage: StorageEngine::Sled,
+        settings: Vec::new(),
     })
 }
 

@@ -15,7 +15,9 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -42,8 +44,12 @@ pub struct Plan {
     /// Everything that the nodes keep.
     pub folder: PathBuf,
     pub nodes: usize,
+    /// Nodes that are ready to be started and to join; they come after the others.
+    pub spares: usize,
     pub wiring: Wiring,
     pub storage: StorageEngine,
+    /// `REJOIN_...` variables of the nodes.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// A running cluster.
@@ -80,30 +86,51 @@ impl LocalCluster {
             child: None,
         };
         let mut cluster = Self {
-            nodes: (0..plan.nodes).map(node).collect(),
+            nodes: (0..plan.nodes + plan.spares).map(node).collect(),
             links: BTreeMap::new(),
             plan,
         };
+        cluster.write_token()?;
         if cluster.plan.wiring == Wiring::Links {
             cluster.lay_links().await?;
         }
-        for place in 0..cluster.plan.nodes {
+        for place in 0..cluster.nodes.len() {
             cluster.write_config(place)?;
+        }
+        for place in 0..cluster.plan.nodes {
             cluster.start_node(place).await?;
         }
         Ok(cluster)
     }
 
+    /// The secret that lets the spares in; drawn anew for every cluster.
+    fn write_token(&self) -> anyhow::Result<()> {
+        let file = self.token_file();
+        if file.exists() {
+            return Ok(());
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let token: [u8; 16] = rand::random();
+        let mut open = options.open(&file).context("writing the join token")?;
+        open.write_all(hex::encode(token).as_bytes())?;
+        Ok(())
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.plan.folder.join("join-token")
+    }
+
     async fn lay_links(&mut self) -> anyhow::Result<()> {
-        for from in 0..self.plan.nodes {
-            for to in (0..self.plan.nodes).filter(|to| *to != from) {
+        for from in 0..self.nodes.len() {
+            for to in (0..self.nodes.len()).filter(|to| *to != from) {
                 self.links.insert((from, to), Link::open().await?);
             }
         }
         Ok(())
     }
 
-    /// Names of the nodes, in the order of their places.
+    /// Names of the nodes, in the order of their places, spares included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.name.as_str())
     }
@@ -129,13 +156,17 @@ impl LocalCluster {
         let members = (0..self.plan.nodes).map(|other| MemberConfig {
             node: self.nodes[other].name.clone(),
             peer: self.peer_address(place, other).to_string(),
-            client: match self.plan.wiring {
-                Wiring::Ports(_) => self.nodes[other].client.to_string(),
-                Wiring::Links => String::new(),
-            },
             weight: 1,
             zone: String::new(),
         });
+        let is_founder = place < self.plan.nodes;
+        let founders = (0..self.plan.nodes).filter(|_| !is_founder);
+        let seeds = founders.map(|other| self.peer_address(place, other).to_string());
+        let others = (0..self.nodes.len()).filter(|other| *other != place);
+        let route = |other: usize| {
+            let address = self.peer_address(place, other).to_string();
+            (self.nodes[other].name.clone(), address)
+        };
         let config = Config {
             cluster: "dev".to_owned(),
             node: self.nodes[place].name.clone(),
@@ -143,7 +174,14 @@ impl LocalCluster {
             storage: self.plan.storage,
             client: client_address(self.plan.wiring, place),
             peer: listen_address(self.plan.wiring, place),
-            members: members.collect(),
+            advertise_client: None,
+            advertise_peer: None,
+            members: members.filter(|_| is_founder).collect(),
+            seeds: seeds.collect(),
+            join_token_file: Some(self.token_file()),
+            weight: 1,
+            zone: String::new(),
+            routes: others.map(route).collect(),
             partitions: PARTITIONS_DEFAULT,
             shards: 0,
             guest_threads: 0,
@@ -169,11 +207,7 @@ impl LocalCluster {
     /// Starts a node that is not running, on the data that it has.
     pub async fn start_node(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.nodes[place].name.clone();
-        let child = spawn(
-            &self.plan.binary,
-            &self.config_file(place),
-            &self.log_file(place),
-        )?;
+        let child = spawn(&self.plan, &self.config_file(place), &self.log_file(place))?;
         let (child, ready, lines) = ready(child)
             .await
             .with_context(|| format!("starting {name}; see {}", self.log_file(place).display()))?;
@@ -290,12 +324,13 @@ fn listen_address(wiring: Wiring, place: usize) -> SocketAddr {
     }
 }
 
-fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
+fn spawn(plan: &Plan, config: &Path, log: &Path) -> anyhow::Result<Child> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(log)?;
-    let child = Command::new(binary)
+    let child = Command::new(&plan.binary)
+        .envs(plan.settings.iter().map(|(name, value)| (*name, value)))
         .arg("serve")
         .arg("--config")
         .arg(config)
@@ -305,7 +340,7 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .stderr(log)
         .kill_on_drop(true)
         .spawn();
-    child.with_context(|| format!("starting {}", binary.display()))
+    child.with_context(|| format!("starting {}", plan.binary.display()))
 }
 
 fn signal(child: &Child, which: Signal) {

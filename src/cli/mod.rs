@@ -12,6 +12,7 @@ pub mod demo;
 pub mod dev;
 pub mod key_value;
 pub mod local;
+mod members;
 pub mod output;
 pub mod plugin;
 pub mod proxy;

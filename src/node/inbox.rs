@@ -17,6 +17,7 @@ use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::partition::PartitionId;
+use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,6 +66,7 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    Placement(Arc<Placement>),
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,

@@ -2,11 +2,11 @@
 //!
 //! The shards do it; here they are asked.
 
-use super::inbox::{Input, Progress, Repairs};
+use super::inbox::{Input, Repairs};
 use super::server::Node;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::repair::schedule::AntiEntropy;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 impl Node {
     /// Has all copies of this node compared with everybody's, from now on.
@@ -14,13 +14,6 @@ impl Node {
         for inbox in self.switchboard().all() {
             // A shard that has stopped repairs nothing; the node is going down.
             drop(inbox.send(Input::ExchangeNow).await);
-        }
-    }
-
-    /// Stops moving partitions to other owners, or goes on with it.
-    pub async fn pause_transfers(&self, is_paused: bool) {
-        for inbox in self.switchboard().all() {
-            drop(inbox.send(Input::Pause(is_paused)).await);
         }
     }
 
@@ -50,11 +43,6 @@ impl Node {
             }
         }
         activities
-    }
-
-    /// What the shards tell of their transfers; for one reader.
-    pub fn take_progress(&self) -> Option<mpsc::Receiver<Progress>> {
-        self.progressed().take()
     }
 }
 

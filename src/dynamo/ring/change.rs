@@ -6,12 +6,14 @@
 //! Invariant: owners are told by name, so that a change means the same on a node that has never seen the one before.
 
 use super::super::codec::{DecodeError, Reader, Writer};
-use super::super::membership::member::{Member, MembersError, check_members};
 use super::super::names::NodeId;
+use super::member::{Member, MembersError, check_members};
 use super::partition::{PartitionId, Partitions};
 use super::partition_set::PartitionSet;
 use super::preference::Ring;
-use crate::limits::{MEMBERS_MAX, N_MAX, PARTITIONS_MAX};
+use crate::limits::{
+    CHANGE_TEXT_BYTES_MAX, CHANGES_REMEMBERED_MAX, MEMBERS_MAX, N_MAX, PARTITIONS_MAX,
+};
 use std::collections::BTreeSet;
 
 /// Who holds each partition, best first.
@@ -31,8 +33,23 @@ pub struct Change {
     pub before: Holders,
     /// The members from then on.
     pub members: Vec<Member>,
+    /// The members until then: what a cancelled change goes back to.
+    pub members_before: Vec<Member>,
     /// Nodes that held something before and are not waited for: they will not come back.
     pub dead: BTreeSet<NodeId>,
+    /// This change and those before it, latest last, at most `CHANGES_REMEMBERED_MAX`.
+    pub log: Vec<Entry>,
+}
+
+/// One change in the history of the members (4.8.1: the change and its time of issue are kept).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub version: u64,
+    /// Wall clock of the node that committed it, milliseconds since 1970; for people.
+    pub issued_at_ms: u64,
+    pub by: NodeId,
+    /// What was done, in words.
+    pub what: String,
 }
 
 /// How far one node is with its part of a change.
@@ -146,7 +163,9 @@ impl Change {
             version: 1,
             before: Holders::of(&ring),
             members: ring.members().to_vec(),
+            members_before: ring.members().to_vec(),
             dead: BTreeSet::new(),
+            log: Vec::new(),
         })
     }
 
@@ -158,28 +177,23 @@ impl Change {
     pub fn encode(&self, writer: &mut Writer) {
         writer.number(self.version);
         self.before.encode(writer);
-        writer.number(self.members.len() as u64);
-        for member in &self.members {
-            member.encode(writer);
-        }
+        encode_members(&self.members, writer);
+        encode_members(&self.members_before, writer);
         writer.number(self.dead.len() as u64);
         for node in &self.dead {
             writer.node(node);
+        }
+        writer.number(self.log.len() as u64);
+        for entry in &self.log {
+            entry.encode(writer);
         }
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let version = reader.number()?;
         let before = Holders::decode(reader)?;
-        let mut members: Vec<Member> = Vec::new();
-        for _ in 0..reader.number_max("members", MEMBERS_MAX)? {
-            let member = Member::decode(reader)?;
-            if members.last().is_some_and(|last| last.id >= member.id) {
-                return Err(DecodeError::Malformed("the order of members"));
-            }
-            members.push(member);
-        }
-        check_members(&members).map_err(|_| DecodeError::Malformed("the members"))?;
+        let members = decode_members(reader)?;
+        let members_before = decode_members(reader)?;
         let mut dead = BTreeSet::new();
         for _ in 0..reader.number_max("nodes", MEMBERS_MAX)? {
             let node = reader.node()?;
@@ -188,14 +202,58 @@ impl Change {
             }
             dead.insert(node);
         }
+        let mut log = Vec::new();
+        for _ in 0..reader.number_max("changes", CHANGES_REMEMBERED_MAX)? {
+            log.push(Entry::decode(reader)?);
+        }
         let change = Self {
             version,
             before,
             members,
+            members_before,
             dead,
+            log,
         };
         change.partitions()?;
         Ok(change)
+    }
+}
+
+fn encode_members(members: &[Member], writer: &mut Writer) {
+    writer.number(members.len() as u64);
+    for member in members {
+        member.encode(writer);
+    }
+}
+
+fn decode_members(reader: &mut Reader) -> Result<Vec<Member>, DecodeError> {
+    let mut members: Vec<Member> = Vec::new();
+    for _ in 0..reader.number_max("members", MEMBERS_MAX)? {
+        let member = Member::decode(reader)?;
+        if members.last().is_some_and(|last| last.id >= member.id) {
+            return Err(DecodeError::Malformed("the order of members"));
+        }
+        members.push(member);
+    }
+    check_members(&members).map_err(|_| DecodeError::Malformed("the members"))?;
+    Ok(members)
+}
+
+impl Entry {
+    fn encode(&self, writer: &mut Writer) {
+        writer.number(self.version);
+        writer.number(self.issued_at_ms);
+        writer.node(&self.by);
+        writer.bytes(self.what.as_bytes());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            version: reader.number()?,
+            issued_at_ms: reader.number()?,
+            by: reader.node()?,
+            what: reader.text("a change", CHANGE_TEXT_BYTES_MAX)?,
+        })
     }
 }
 

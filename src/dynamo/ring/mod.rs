@@ -6,6 +6,7 @@
 
 pub mod assignment;
 pub mod change;
+pub mod member;
 pub mod partition;
 pub mod partition_set;
 pub mod placement;

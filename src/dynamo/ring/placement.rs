@@ -9,9 +9,9 @@
 //! acknowledged is on W of the primaries after it.
 
 use super::super::codec::Writer;
-use super::super::membership::member::Member;
 use super::super::names::{Key, NodeId};
 use super::change::{Change, ChangeError, Holders, Progress};
+use super::member::Member;
 use super::partition::{PartitionId, Partitions};
 use super::preference::Ring;
 use crate::limits::N_MAX;
@@ -47,6 +47,8 @@ pub struct Placement {
     after: Arc<Ring>,
     dead: BTreeSet<NodeId>,
     progress: BTreeMap<NodeId, Progress>,
+    /// By partition, everybody who has a duty in it.
+    movers: Arc<Vec<BTreeSet<NodeId>>>,
     /// By partition: it is with its new owners.
     switched: Vec<bool>,
     /// Everybody who holds or will hold something, without the dead.
@@ -59,46 +61,60 @@ impl Placement {
         let count = u16::try_from(change.before.partitions()).unwrap_or(u16::MAX);
         let partitions = Partitions::new(count).expect("a change that exists has a ring");
         let after = Arc::new(Ring::new(partitions, change.members.clone())?);
-        Ok(Self::after(change, after, progress))
-    }
-
-    /// The same change, further on.
-    pub fn advanced(&self, change: &Change, progress: BTreeMap<NodeId, Progress>) -> Self {
-        Self::after(change, Arc::clone(&self.after), progress)
-    }
-
-    fn after(change: &Change, after: Arc<Ring>, progress: BTreeMap<NodeId, Progress>) -> Self {
-        let partitions = after.partitions();
-        let old = change.before.nodes().iter().cloned();
-        let nodes: BTreeSet<NodeId> = after.members().iter().map(|m| m.id.clone()).collect();
-        let nodes: BTreeSet<NodeId> = nodes.into_iter().chain(old).collect();
         let mut placement = Self {
             version: change.version,
             before: change.before.clone(),
             after,
             dead: change.dead.clone(),
-            progress,
-            switched: Vec::new(),
-            nodes: nodes.difference(&change.dead).cloned().collect(),
+            progress: BTreeMap::new(),
+            movers: Arc::default(),
+            switched: vec![false; usize::from(partitions.count())],
+            nodes: Vec::new(),
         };
+        let all = partitions.all();
+        placement.movers = Arc::new(all.map(|p| placement.find_movers(p)).collect());
+        Ok(placement.advanced(progress))
+    }
+
+    /// The same change, further on.
+    pub fn advanced(&self, mut progress: BTreeMap<NodeId, Progress>) -> Self {
+        progress.retain(|_, progress| progress.version == self.version);
+        let mut placement = Self {
+            progress,
+            ..self.clone()
+        };
+        let all = placement.partitions().all();
+        placement.switched = all.map(|p| placement.is_all_released(p)).collect();
+        placement.nodes = placement.taking_part();
         placement
-            .progress
-            .retain(|_, progress| progress.version == change.version);
-        placement.switched = partitions
-            .all()
-            .map(|partition| placement.is_all_released(partition))
-            .collect();
-        placement
+    }
+
+    /// Who has left is no longer asked once nothing of it is needed.
+    fn taking_part(&self) -> Vec<NodeId> {
+        let members = self.after.members().iter().map(|member| member.id.clone());
+        let leaving = match self.is_settled() {
+            true => &[][..],
+            false => self.before.nodes(),
+        };
+        let nodes: BTreeSet<NodeId> = members.chain(leaving.iter().cloned()).collect();
+        nodes.difference(&self.dead).cloned().collect()
+    }
+
+    /// Of a node that belongs to no cluster yet: older than every change there is.
+    pub fn alone(partitions: Partitions, me: NodeId) -> Self {
+        let ring = Ring::new(partitions, vec![Member::new(me)]);
+        let placement = Self::still(ring.expect("one member is a ring"));
+        Self {
+            version: 0,
+            ..placement
+        }
     }
 
     /// A cluster in which nothing changes.
     pub fn still(ring: Ring) -> Self {
-        let change = Change {
-            version: 1,
-            before: Holders::of(&ring),
-            members: ring.members().to_vec(),
-            dead: BTreeSet::new(),
-        };
+        let partitions = ring.partitions();
+        let change = Change::first(partitions, ring.members().to_vec());
+        let change = change.expect("the members of a ring are good");
         Self::new(&change, BTreeMap::new()).expect("the members of a ring are good")
     }
 
@@ -157,6 +173,11 @@ impl Placement {
         let mut holders = self.holders(partition);
         holders.truncate(usize::from(n));
         holders
+    }
+
+    /// The nodes that will keep the `n` copies of a partition once the change is over, best first.
+    pub fn goal(&self, partition: PartitionId, n: u8) -> Vec<NodeId> {
+        self.after.primaries(partition, n).cloned().collect()
     }
 
     pub fn seats(&self, partition: PartitionId, n: u8) -> Seats {
@@ -242,16 +263,20 @@ impl Placement {
     }
 
     /// Everybody who has a duty in a partition, whatever the number of copies.
-    pub fn movers(&self, partition: PartitionId) -> BTreeSet<NodeId> {
+    pub fn movers(&self, partition: PartitionId) -> &BTreeSet<NodeId> {
+        &self.movers[usize::from(partition.0)]
+    }
+
+    fn find_movers(&self, partition: PartitionId) -> BTreeSet<NodeId> {
+        let before = self.before.of_partition(partition);
+        if before.eq(self.after.primaries(partition, N_MAX)) {
+            return BTreeSet::new();
+        }
         let duties = (1..=N_MAX).flat_map(|n| self.duties(partition, n).into_keys());
         duties.collect()
     }
 
     fn is_all_released(&self, partition: PartitionId) -> bool {
-        let before = self.before.of_partition(partition);
-        if before.eq(self.after.primaries(partition, N_MAX)) {
-            return true;
-        }
         let movers = self.movers(partition);
         movers.iter().all(|node| self.has_released(node, partition))
     }
