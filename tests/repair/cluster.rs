@@ -16,13 +16,13 @@ use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
-use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now};
 use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::repair::transfer::Stage;
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::ring::change::{Change, Progress};
+use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::Partitions;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
@@ -148,15 +148,20 @@ impl Cluster {
 
     /// A process on the disk that the node has, or on an empty one.
     pub fn start(&mut self, name: &str) {
+        self.start_ignorant(name);
+        let buckets = Event::Buckets(Arc::clone(&self.buckets));
+        self.step(&node(name), buckets);
+    }
+
+    /// A process that nobody has told of any bucket.
+    pub fn start_ignorant(&mut self, name: &str) {
         let id = node(name);
         self.lives += 1;
         let disk = self.disks.entry(id.clone()).or_default().clone();
         let placement = Arc::clone(&self.placement);
         let mut machine = Machine::new(id.clone(), Incarnation(self.lives), disk, placement);
         machine.set_up(self.now(), Share::ALL, self.settings);
-        self.machines.insert(id.clone(), machine);
-        let buckets = Event::Buckets(Arc::clone(&self.buckets));
-        self.step(&id, buckets);
+        self.machines.insert(id, machine);
     }
 
     pub fn wipe(&mut self, name: &str) {
@@ -170,6 +175,8 @@ impl Cluster {
             version: self.placement.version() + 1,
             before: self.placement.current(),
             members: members(names),
+            members_before: self.placement.members().to_vec(),
+            log: Vec::new(),
             dead: dead.iter().map(|name| node(name)).collect(),
         };
         self.progress.clear();
@@ -187,7 +194,7 @@ impl Cluster {
 
     /// Tells everybody what each node has told.
     pub fn spread(&mut self) {
-        let placement = self.placement.advanced(&self.change, self.progress.clone());
+        let placement = self.placement.advanced(self.progress.clone());
         self.place(placement);
     }
 

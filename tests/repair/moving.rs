@@ -322,3 +322,24 @@ fn s6_5_d44_transfers_give_way_to_clients_that_wait() {
         "clients are well again"
     );
 }
+
+#[test]
+fn f75_a_node_that_does_not_know_its_buckets_yet_says_nothing_of_its_transfers() {
+    let keys = keys(80);
+    let mut cluster = filled(&["a", "b", "c"], 4, &keys);
+    cluster.is_mute = true;
+    cluster.change(&["b", "c", "d"], &[]);
+    for name in ["a", "b", "c", "d"] {
+        cluster.start_ignorant(name);
+    }
+    cluster.told.clear();
+    cluster.spread();
+    cluster.run(10_000);
+    assert!(cluster.told.is_empty(), "{:?}", cluster.told);
+    cluster.is_mute = false;
+    for name in ["a", "b", "c", "d"] {
+        cluster.start(name);
+    }
+    settle(&mut cluster);
+    cluster.check_settled(&keys);
+}
