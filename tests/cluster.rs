@@ -17,6 +17,8 @@ mod members;
 mod processes;
 #[path = "cluster/quorums.rs"]
 mod quorums;
+#[path = "cluster/repairing.rs"]
+mod repairing;
 #[path = "cluster/resolving.rs"]
 mod resolving;
 #[path = "cluster/siblings.rs"]

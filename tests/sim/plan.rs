@@ -95,7 +95,7 @@ impl Plan {
             manners,
             faults: faults(manners, &mut dice),
             // Not from the dice: what a seed unfolds to is to last.
-            anti_entropy_interval_ms: [0, 1_000, 5_000, 60_000][(seed % 4) as usize],
+            anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
             buckets,

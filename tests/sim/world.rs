@@ -27,6 +27,7 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{NodeId, Ticket};
 use rejoin::dynamo::reconcile::answer::Answer;
+use rejoin::dynamo::repair::inquiry::Answer as Finding;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
 use rejoin::dynamo::replica::storage::{Change, Storage as _};
@@ -775,8 +776,12 @@ fn feed(message: &Message) -> Vec<u8> {
         Message::WriteReply { outcome, .. } => bytes.push(3 + u8::from(outcome.is_ok())),
         Message::Forward { .. } => bytes.push(5),
         Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
-        Message::Repair { ask, .. } => bytes.extend(format!("{ask:?}").bytes()),
-        Message::Repaired { answer, .. } => bytes.extend(format!("{answer:?}").bytes()),
+        Message::Repair { ask, .. } => bytes.extend(ask.size_bytes().to_be_bytes()),
+        Message::Repaired { answer, .. } => match &**answer {
+            Finding::Root(root) => bytes.extend(root.to_be_bytes()),
+            Finding::Copy { object, .. } => bytes.extend(object.encode()),
+            other => bytes.extend(other.size_bytes().to_be_bytes()),
+        },
         Message::Ping { .. } => bytes.push(8),
         Message::Pong { .. } => bytes.push(9),
     }

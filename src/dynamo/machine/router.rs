@@ -112,9 +112,6 @@ impl<S: Storage> Machine<S> {
         self.desk.now = now;
         self.background.set_share(share);
         self.background.set(now.monotonic, settings);
-        self.background.on_placement(&self.me, &self.view);
-        self.freeze();
-        self.background.work.wakes_at = Some(now.monotonic);
     }
 
     /// Takes one event and appends what is to be done about it.
