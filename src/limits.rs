@@ -81,6 +81,17 @@ pub const RETAINED_MERGES_MAX: usize = 4;
 /// What a merge on put replaced: age at which it may be dropped.
 pub const RETAINED_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
+/// Dots that a change tells a watcher; beyond it he learns how many there are.
+pub const CHANGE_DOTS_MAX: usize = 64;
+/// Changes that one shard holds for watchers who come back; a few seconds under full load.
+pub const WATCH_EVENTS_MAX: usize = 16 * 1024;
+/// Bytes of them: keys may be long.
+pub const WATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Watchers of one node at a time.
+pub const WATCHERS_MAX: usize = 256;
+/// A position in a node's changes: a format, and 18 bytes for each of at most 64 shards.
+pub const WATCH_POSITION_BYTES_MAX: usize = 2 * 1024;
+
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
 /// The most that an operator may raise it to.

@@ -57,6 +57,8 @@ impl Cluster for ClusterService {
             members: self.members(),
             partitions: ring.partitions().all().map(owners).collect(),
             ring_hash: ring.hash(),
+            partition_count: u32::from(ring.partitions().count()),
+            node: self.node.id().as_str().to_owned(),
         }))
     }
 

@@ -11,3 +11,4 @@ pub mod key_value;
 pub mod listen;
 pub mod plugins;
 pub mod status;
+pub mod watch;

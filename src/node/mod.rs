@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod commit;
 pub mod dialing;
+pub mod feed;
 pub mod inbox;
 pub mod listening;
 pub mod peers;

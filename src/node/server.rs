@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::{Identity, keep_connected};
+use super::feed::Feed;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, PutOutcome};
 use super::listening::PeerService;
 use super::peers::Peers;
@@ -50,6 +51,7 @@ pub struct Node {
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
     pub store: Store,
+    pub feed: Arc<Feed>,
     switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -71,6 +73,7 @@ struct Foundation {
     peers: Arc<Peers>,
     workers: Arc<Workers>,
     library: Arc<Library>,
+    feed: Arc<Feed>,
 }
 
 impl Node {
@@ -102,6 +105,7 @@ impl Node {
             registry,
             plugins,
             store: foundation.store,
+            feed: foundation.feed,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -306,6 +310,7 @@ impl Foundation {
             peers: Arc::new(Peers::new(me, addresses)),
             workers: Arc::new(workers),
             library,
+            feed: Arc::default(),
         })
     }
 }
@@ -337,6 +342,7 @@ fn start_shards(
             peers: Arc::clone(&foundation.peers),
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
+            tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };
         let shard = Shard::new(machine, outlets, clock);

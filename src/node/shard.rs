@@ -6,6 +6,7 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
+use super::feed::Tail;
 use super::inbox::{GetOutcome, Inbox, Input, PutOutcome};
 use super::peers::Peers;
 use super::store::Store;
@@ -32,6 +33,7 @@ pub struct Outlets {
     pub peers: Arc<Peers>,
     pub committing: Committing,
     pub workers: Arc<Workers>,
+    pub tail: Arc<Tail>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -206,6 +208,7 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::Changed(change) => self.outlets.tail.push(change),
         }
     }
 

@@ -409,6 +409,7 @@ impl World {
             }
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+            Effect::Changed(_) => {} // Nobody watches.
         }
     }
 

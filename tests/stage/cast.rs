@@ -350,6 +350,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.put(&outcome));
             }
+            Effect::Changed(_) => {} // Nobody watches.
         }
     }
 

@@ -3,6 +3,7 @@
 use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
+use super::super::replica::change::Change;
 use super::message::Message;
 
 /// One thing that the shell does for a shard, in the order in which it is told.
@@ -26,4 +27,6 @@ pub enum Effect {
         client: ClientId,
         outcome: Result<Box<PutReply>, PutError>,
     },
+    /// Tell whoever watches; nothing waits for it.
+    Changed(Change),
 }

@@ -79,6 +79,8 @@ impl<S: Storage> Machine<S> {
             let from = self.me.clone();
             self.on_message(from, message, effects);
         }
+        let changes = self.copies.take_changes().into_iter();
+        effects.extend(changes.map(Effect::Changed));
     }
 
     /// When `Event::Tick` is due, if nothing else happens before.

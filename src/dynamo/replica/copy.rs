@@ -11,6 +11,7 @@ use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::Key;
 use super::super::ring::partition::PartitionId;
+use super::change::Change;
 use super::layout::{object_key, retained_key, retained_range};
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
@@ -89,6 +90,8 @@ pub struct Copies<S> {
     storage: S,
     actors: ActorSource,
     counters: Counters,
+    /// What changed since somebody asked; the machine asks after every step.
+    changes: Vec<Change>,
 }
 
 impl<S: Storage> Copies<S> {
@@ -97,6 +100,7 @@ impl<S: Storage> Copies<S> {
             storage,
             actors: ActorSource::new(incarnation),
             counters: Counters::default(),
+            changes: Vec::new(),
         }
     }
 
@@ -110,6 +114,11 @@ impl<S: Storage> Copies<S> {
 
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+
+    /// The records that changed since the last call, in the order in which they did.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// This node's own record of a key; empty if there is none or it cannot be believed.
@@ -146,6 +155,9 @@ impl<S: Storage> Copies<S> {
         check_readable(&record.object)?;
         let batch = self.batch(partition, key, &record, replaced)?;
         self.apply(batch, &record)?;
+        if record != before {
+            self.changes.push(Change::of(key, &record.object));
+        }
         Ok(true)
     }
 
@@ -189,6 +201,7 @@ impl<S: Storage> Copies<S> {
             StorageError::Failed(message) => CoordinateError::MaybeStored(message),
             error => error.into(),
         })?;
+        self.changes.push(Change::of(key, &record.object));
         Ok(Coordinated {
             dot,
             object: record.object,
