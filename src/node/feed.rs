@@ -54,6 +54,8 @@ struct Held {
 pub struct Watcher {
     bucket: BucketName,
     cursors: Vec<Cursor>,
+    /// The cursor that is looked at next.
+    turn: usize,
     tide: watch::Receiver<Tide>,
     /// The watcher has not been told yet where it stands.
     is_new: bool,
@@ -114,6 +116,7 @@ impl Feed {
         Some(Watcher {
             bucket,
             cursors,
+            turn: 0,
             tide: self.tide.subscribe(),
             is_new: true,
             must_resync,
@@ -221,25 +224,42 @@ impl Watcher {
         if std::mem::take(&mut self.is_new) {
             return Some(Told::Reached);
         }
-        for cursor in &mut self.cursors {
-            loop {
-                if cursor.taken.is_empty() && !cursor.fill() {
-                    return Some(Told::Resync);
-                }
-                let Some(change) = cursor.taken.pop_front() else {
-                    break; // It has caught up with this shard.
-                };
-                cursor.count += 1;
-                if *change.key.bucket() == self.bucket {
-                    return Some(Told::Changed(Change::clone(&change)));
-                }
-                self.passed += 1;
-                if self.passed >= PASSED_MAX {
-                    return Some(Told::Reached);
-                }
+        for _ in 0..self.cursors.len() {
+            let told = self.look_at_shard();
+            if told.is_some() {
+                return told;
             }
+            self.next_shard();
         }
         None
+    }
+
+    /// A busy shard must not keep a quiet one waiting until its changes are gone.
+    fn next_shard(&mut self) {
+        self.turn = (self.turn + 1) % self.cursors.len();
+    }
+
+    fn look_at_shard(&mut self) -> Option<Told> {
+        let cursor = &mut self.cursors[self.turn];
+        loop {
+            if cursor.taken.is_empty() && !cursor.fill() {
+                return Some(Told::Resync);
+            }
+            // None: it has caught up with this shard.
+            let change = cursor.taken.pop_front()?;
+            cursor.count += 1;
+            if *change.key.bucket() == self.bucket {
+                if cursor.taken.is_empty() {
+                    self.next_shard();
+                }
+                return Some(Told::Changed(Change::clone(&change)));
+            }
+            self.passed += 1;
+            if self.passed >= PASSED_MAX {
+                self.next_shard();
+                return Some(Told::Reached);
+            }
+        }
     }
 }
 
@@ -306,6 +326,34 @@ mod tests {
         assert_eq!(slow.look(), Some(Told::Resync));
         tail.push(change("notes", "new".to_owned()));
         assert_eq!(told(&mut slow).await.0, ["notes/new"]);
+    }
+
+    #[tokio::test]
+    async fn a_busy_shard_does_not_keep_a_quiet_one_waiting() {
+        let feed = Feed::default();
+        let (busy, quiet) = (feed.open(1), feed.open(2));
+        let mut watcher = watcher(&feed, None);
+        for number in 0..10 * TAKEN_MAX {
+            busy.push(change("notes", format!("busy-{number}")));
+        }
+        quiet.push(change("notes", "quiet".to_owned()));
+        let (words, _) = told(&mut watcher).await;
+        assert_eq!(words.len(), 1 + 10 * TAKEN_MAX + 1, "all is told");
+        let place = words.iter().position(|word| word == "notes/quiet");
+        assert!(place.expect("it is told") <= TAKEN_MAX + 1);
+    }
+
+    #[tokio::test]
+    async fn what_concerns_other_buckets_is_passed_over_to_the_end() {
+        let feed = Feed::default();
+        let tail = feed.open(1);
+        let mut watcher = watcher(&feed, None);
+        for number in 0..3 * TAKEN_MAX {
+            tail.push(change("others", number.to_string()));
+        }
+        tail.push(change("notes", "last".to_owned()));
+        let (words, _) = told(&mut watcher).await;
+        assert_eq!(words, ["reached", "notes/last"]);
     }
 
     #[tokio::test]
