@@ -6,7 +6,7 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
-use super::feed::Tail;
+use super::feed::tail::Tail;
 use super::inbox::{GetOutcome, Inbox, Input, PutOutcome};
 use super::peers::Peers;
 use super::store::Store;
