@@ -172,6 +172,47 @@ pub const HINT_WINDOW: usize = 16;
 pub const HINT_DELIVERY_MS: u64 = 5_000;
 /// Hints that are read from the disk in one go: values may be large, and clients wait meanwhile.
 pub const HINT_SLICE_ITEMS: usize = 16;
+/// Dots that a change tells a watcher; beyond it he learns how many there are.
+pub const CHANGE_DOTS_MAX: usize = 64;
+/// Changes that one shard holds for watchers who come back; a few seconds under full load.
+pub const WATCH_EVENTS_MAX: usize = 16 * 1024;
+/// Bytes of them: keys may be long.
+pub const WATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Watchers of one node at a time.
+pub const WATCHERS_MAX: usize = 256;
+/// A position in a node's changes: a format, and 18 bytes for each of at most 64 shards.
+pub const WATCH_POSITION_BYTES_MAX: usize = 2 * 1024;
+
+/// How often a client asks for the ring; the paper's interval (6.4).
+pub const CLIENT_REFRESH_MS: u64 = 10_000;
+/// Between two downloads of the ring, however stale it looks: nodes may disagree while members change.
+pub const CLIENT_REFRESH_GAP_MS: u64 = 500;
+/// How long a client waits for a ring.
+pub const CLIENT_RING_TIMEOUT_MS: u64 = 2_000;
+/// A ring: 4096 partitions with nine names each, and a thousand members.
+pub const CLIENT_RING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a client waits for a connection; far below the deadline, so that others can be tried.
+pub const CLIENT_CONNECT_MS: u64 = 1_000;
+/// How long a node is avoided after its first failure; twice as long after each further one.
+pub const CLIENT_AVOID_MS: u64 = 1_000;
+/// The longest that a node is avoided.
+pub const CLIENT_AVOID_MS_MAX: u64 = 16_000;
+/// Nodes that one request is sent to, one after the other.
+pub const CLIENT_ATTEMPTS_MAX: u32 = 16;
+/// The first pause between two attempts; it doubles, and dice cut it short.
+pub const CLIENT_BACKOFF_MS: u64 = 10;
+/// The longest pause between two attempts.
+pub const CLIENT_BACKOFF_MS_MAX: u64 = 500;
+/// Requests of one client that are under way at one node; the node takes 64 on a connection.
+pub const CLIENT_REQUESTS_PER_NODE_MAX: usize = 48;
+/// Buckets whose number of replicas a client remembers.
+pub const CLIENT_BUCKETS_MAX: usize = 256;
+/// Keys whose context a session remembers; 16 MiB if each is as long as a context can be.
+pub const CLIENT_CONTEXTS_MAX: usize = 1024;
+/// Dots by which a watcher of all nodes tells what it was told already.
+pub const CLIENT_DOTS_MAX: usize = 64 * 1024;
+/// Events of all nodes that wait for their watcher; beyond it the nodes wait.
+pub const CLIENT_EVENTS_MAX: usize = 256;
 
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -236,6 +277,8 @@ const _: () = assert!(TREE_WAIT_MS < EXCHANGE_STALL_MS);
 const _: () = assert!(BACKGROUND_RATE_MIN > 0 && BACKGROUND_RATE_MIN < BACKGROUND_RATE_MAX);
 const _: () = assert!(ANTI_ENTROPY_INTERVAL_MS_DEFAULT <= ANTI_ENTROPY_INTERVAL_MS_MAX);
 const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
+const _: () = assert!(CLIENT_CONNECT_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(CLIENT_REFRESH_GAP_MS < CLIENT_REFRESH_MS);
 const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
 const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);
 const _: () = assert!(PLUGIN_BYTES_DEFAULT <= PLUGIN_BYTES_MAX);

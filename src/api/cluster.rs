@@ -64,6 +64,8 @@ impl Cluster for ClusterService {
             members: members(&snapshot),
             partitions: placement.partitions().all().map(owners).collect(),
             ring_hash: placement.hash(),
+            partition_count: u32::from(placement.partitions().count()),
+            node: self.node.id().as_str().to_owned(),
         }))
     }
 

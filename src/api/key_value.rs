@@ -2,6 +2,7 @@
 
 use super::deadline::timeout_ms;
 use super::status;
+use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
 use crate::node::server::Node;
@@ -32,7 +33,10 @@ impl Kv for KvService {
             .get(request, timeout_ms)
             .await
             .map_err(status::of_get)?;
-        Ok(Response::new(wire::encode_get(&key, *reply, with_siblings)))
+        Ok(Response::new(proto::GetResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_get(&key, *reply, with_siblings)
+        }))
     }
 
     async fn put(
@@ -46,7 +50,10 @@ impl Kv for KvService {
         }
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(wire::encode_put(&key, reply)))
+        Ok(Response::new(proto::PutResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_put(&key, reply)
+        }))
     }
 
     async fn delete(
@@ -57,7 +64,22 @@ impl Kv for KvService {
         let request = wire::decode_delete(request.into_inner()).map_err(status::of_request)?;
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(wire::encode_delete(&key, reply)))
+        Ok(Response::new(proto::DeleteResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_delete(&key, reply)
+        }))
+    }
+
+    type WatchStream = Events;
+
+    async fn watch(
+        &self,
+        request: Request<proto::WatchRequest>,
+    ) -> Result<Response<Events>, Status> {
+        Ok(Response::new(watch::watch(
+            &self.node,
+            request.into_inner(),
+        )?))
     }
 }
 

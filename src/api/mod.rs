@@ -12,3 +12,4 @@ pub mod listen;
 mod membership;
 pub mod plugins;
 pub mod status;
+pub mod watch;

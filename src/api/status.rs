@@ -124,6 +124,11 @@ pub fn of_storage(error: StorageError) -> Status {
     status(Code::Internal, "STORAGE", None, error)
 }
 
+/// Something of which there are as many as there may be.
+pub fn too_many(reason: &str, error: impl ToString) -> Status {
+    status(Code::ResourceExhausted, reason, Some("not-stored"), error)
+}
+
 /// This node takes no values until somebody makes room.
 pub fn disk_full() -> Status {
     let error = "the disk of this node is nearly full; free some space, or put at another node";

@@ -46,6 +46,8 @@ pub enum Command {
     Put(Put),
     /// Delete a key.
     Delete(Delete),
+    /// Print the keys of a bucket as they change, at any node, until it is ended.
+    Watch(Watch),
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),
@@ -141,6 +143,14 @@ pub struct Delete {
     pub context: Option<String>,
     #[command(flatten)]
     pub write: Write,
+}
+
+#[derive(Debug, Args)]
+pub struct Watch {
+    pub bucket: String,
+    /// End after so many lines.
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<u64>,
 }
 
 /// How a write is acknowledged.

@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::{Exchange, Identity};
+use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
@@ -56,6 +57,7 @@ pub struct Node {
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
     pub store: Store,
+    pub feed: Arc<Feed>,
     switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -107,6 +109,7 @@ impl Node {
             registry,
             plugins,
             store: foundation.store,
+            feed: foundation.feed,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -323,6 +326,7 @@ fn start_shards(
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
             progress: progress.clone(),
+            tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };
         let shard = Shard::new(machine, outlets, clock);

@@ -6,6 +6,7 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
+use super::feed::tail::Tail;
 use super::inbox::{GetOutcome, Inbox, Input, Progress, PutOutcome, Repairs};
 use super::peers::Peers;
 use super::store::Store;
@@ -34,6 +35,7 @@ pub struct Outlets {
     pub workers: Arc<Workers>,
     /// Who tells the other nodes how far this one is with its transfers.
     pub progress: mpsc::Sender<Progress>,
+    pub tail: Arc<Tail>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -231,6 +233,7 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::Changed(change) => self.outlets.tail.push(change),
         }
     }
 

@@ -89,6 +89,7 @@ pub fn encode_get(key: &Key, reply: GetReply, with_siblings: bool) -> proto::Get
             .collect(),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
+        ring_hash: 0, // The service knows its ring.
     }
 }
 
@@ -103,6 +104,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
         dot: reply.dot.to_string(),
+        ring_hash: 0,
     }
 }
 
@@ -116,6 +118,7 @@ pub fn encode_delete(key: &Key, reply: PutReply) -> proto::DeleteResponse {
         primaries_answered: put.primaries_answered,
         coordinator: put.coordinator,
         dot: put.dot,
+        ring_hash: 0,
     }
 }
 

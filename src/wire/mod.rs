@@ -10,3 +10,4 @@ pub mod key_value;
 pub mod peer;
 pub mod proto;
 pub mod repair;
+pub mod watch;

@@ -244,7 +244,7 @@ impl Cluster {
                     self.acknowledged += u64::from(outcome.is_ok());
                 }
                 Effect::ReplyGet { .. } => self.replies += 1,
-                Effect::Ask { .. } => {}
+                Effect::Ask { .. } | Effect::Changed(_) => {}
             }
         }
     }
@@ -309,6 +309,7 @@ impl Cluster {
             context: Default::default(),
             version: Version::value(value.to_owned(), 0),
             w: None,
+            pw: None,
             ack: None,
         };
         let event = Event::Put {

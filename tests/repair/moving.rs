@@ -281,6 +281,7 @@ fn s6_5_d44_transfers_give_way_to_clients_that_wait() {
             let request = GetRequest {
                 key: key("notes", "key-1"),
                 r: Some(3),
+                pr: None,
             };
             let client = ClientId(1_000_000 + cluster.now_ms * 10 + client);
             let event = Event::Get {

@@ -11,6 +11,7 @@ use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::names::{BucketName, Key, Millis};
 use rejoin::dynamo::repair::forest::Forest;
 use rejoin::dynamo::replica::copy::Copies;
+use rejoin::dynamo::replica::layout::Place;
 use rejoin::dynamo::ring::partition::PartitionId;
 
 const PARTITION: PartitionId = PartitionId(3);
@@ -93,9 +94,16 @@ fn write(copies: &mut Copies<Memory>, other: &mut Copies<Memory>, act: &Act) {
                     .context(),
             };
             let version = Version::value(format!("v{number}"), 1);
-            let put = copies.coordinate(PARTITION, &key, &context, version.clone(), None);
+            let put = copies.coordinate(
+                &Place::Home,
+                PARTITION,
+                &key,
+                &context,
+                version.clone(),
+                None,
+            );
             put.expect("it is stored");
-            let put = other.coordinate(PARTITION, &key, &context, version, None);
+            let put = other.coordinate(&Place::Home, PARTITION, &key, &context, version, None);
             put.expect("it is stored");
         }
         Act::Delete { key: number } => {
@@ -106,13 +114,13 @@ fn write(copies: &mut Copies<Memory>, other: &mut Copies<Memory>, act: &Act) {
                 .object
                 .context();
             let version = Version::tombstone(1);
-            let put = copies.coordinate(PARTITION, &key, &context, version, None);
+            let put = copies.coordinate(&Place::Home, PARTITION, &key, &context, version, None);
             put.expect("it is stored");
         }
         Act::Merge { key: number } => {
             let key = key(*number);
             let object: Object = other.record(PARTITION, &key).expect("good").object;
-            let written = copies.write(PARTITION, &key, object, None);
+            let written = copies.write(&Place::Home, PARTITION, &key, object, &[]);
             written.expect("it is stored");
         }
         Act::Forget { key: number } => copies
@@ -160,6 +168,7 @@ fn a_tree_knows_tombstones_and_nothing_of_headers() {
     let mut reader = Copies::new(Memory::default(), Incarnation(2));
     let key = key(0);
     let put = writer.coordinate(
+        &Place::Home,
         PARTITION,
         &key,
         &Context::default(),
@@ -168,7 +177,7 @@ fn a_tree_knows_tombstones_and_nothing_of_headers() {
     );
     let object = put.expect("it is stored").object;
     reader
-        .write(PARTITION, &key, object, None)
+        .write(&Place::Home, PARTITION, &key, object, &[])
         .expect("it is stored");
     let tree = |copies: &Copies<Memory>| {
         let mut forest = Forest::default();
@@ -189,6 +198,7 @@ fn a_bucket_that_keeps_another_number_of_copies_is_counted_anew() {
     let mut copies = Copies::new(Memory::default(), Incarnation(1));
     let stranger = key(2);
     let put = copies.coordinate(
+        &Place::Home,
         PARTITION,
         &stranger,
         &Context::default(),

@@ -494,6 +494,7 @@ impl World {
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::Progress { .. } => {} // The members of a run never change.
+            Effect::Changed(_) => {}      // Nobody watches.
         }
     }
 

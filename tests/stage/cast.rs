@@ -448,6 +448,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.put(&outcome));
             }
+            Effect::Changed(_) => {} // Nobody watches.
         }
     }
 

@@ -132,6 +132,8 @@ impl<S: Storage> Machine<S> {
             self.background.on_effect(effect, now.monotonic);
         }
         self.note_changes();
+        let changes = self.copies.take_changes().into_iter();
+        effects.extend(changes.map(Effect::Changed));
     }
 
     /// When `Event::Tick` is due, if nothing else happens before.

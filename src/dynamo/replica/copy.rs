@@ -11,6 +11,7 @@ use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::{BucketName, Key};
 use super::super::ring::partition::PartitionId;
+use super::change::Change;
 use super::fingerprint::{Noted, fingerprint};
 use super::layout::{Place, retained_key, retained_range};
 use super::ledger::Ledger;
@@ -99,6 +100,8 @@ pub struct Copies<S> {
     pub(super) noted: Vec<Noted>,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
     frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
+    /// What changed since somebody asked; the machine asks after every step.
+    changes: Vec<Change>,
 }
 
 impl<S: Storage> Copies<S> {
@@ -107,6 +110,7 @@ impl<S: Storage> Copies<S> {
             storage,
             actors: ActorSource::new(incarnation),
             counters: Counters::default(),
+            changes: Vec::new(),
             ledger: Ledger::default(),
             noted: Vec::new(),
             frozen: BTreeMap::new(),
@@ -147,6 +151,11 @@ impl<S: Storage> Copies<S> {
 
     pub fn storage(&self) -> &S {
         &self.storage
+    }
+
+    /// The records that changed since the last call, in the order in which they did.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
     }
 
     /// This node's own record of a key; empty if there is none or it cannot be believed.
@@ -325,7 +334,7 @@ impl<S: Storage> Copies<S> {
         Ok(())
     }
 
-    /// For the hash trees, which are over this node's own copies.
+    /// For the hash trees and for those who watch: both are about this node's own copies.
     fn note(
         &mut self,
         place: &Place,
@@ -336,6 +345,7 @@ impl<S: Storage> Copies<S> {
     ) {
         let after = fingerprint(key, &record.object);
         if *place == Place::Home && before != after {
+            self.changes.push(Change::of(key, &record.object));
             let key = key.clone();
             self.noted.push(Noted::Changed {
                 partition,

@@ -4,6 +4,7 @@
 //!
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
+pub mod change;
 pub mod copy;
 pub mod fingerprint;
 pub mod hinted;
