@@ -99,9 +99,9 @@ impl Peers {
     }
 
     /// Queues a message. The error is what the sender is to be told: the request certainly did not leave.
-    pub fn send(&self, to: &NodeId, message: Message) -> Result<(), Option<Message>> {
+    pub fn send(&self, to: &NodeId, message: Message) -> Result<(), Option<Box<Message>>> {
         let Some(link) = self.link(to) else {
-            return Err(message.undelivered());
+            return Err(message.undelivered().map(Box::new));
         };
         match asked(&message) {
             Some(kind) => link.send_request(kind, message),
@@ -129,11 +129,11 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send_request(&self, kind: Asked, message: Message) -> Result<(), Option<Message>> {
+    fn send_request(&self, kind: Asked, message: Message) -> Result<(), Option<Box<Message>>> {
         let mut state = self.lock();
         let ticket = message.ticket();
         let Some(requests) = &state.requests else {
-            return Err(message.undelivered());
+            return Err(message.undelivered().map(Box::new));
         };
         match requests.try_send(Letter::Message(message)) {
             Ok(()) => {
@@ -141,14 +141,14 @@ impl Link {
                 Ok(())
             }
             Err(error) => match error.into_inner() {
-                Letter::Message(message) => Err(message.undelivered()),
+                Letter::Message(message) => Err(message.undelivered().map(Box::new)),
                 Letter::Gossip(_) => Err(None),
             },
         }
     }
 
     /// Not remembered: nobody is told of a probe that got nowhere.
-    fn send_probe(&self, message: Message) -> Result<(), Option<Message>> {
+    fn send_probe(&self, message: Message) -> Result<(), Option<Box<Message>>> {
         match &self.lock().requests {
             Some(requests) => requests
                 .try_send(Letter::Message(message))
@@ -157,7 +157,7 @@ impl Link {
         }
     }
 
-    fn send_reply(&self, message: Message) -> Result<(), Option<Message>> {
+    fn send_reply(&self, message: Message) -> Result<(), Option<Box<Message>>> {
         match &self.lock().replies {
             Some(replies) => replies.try_send(Letter::Message(message)).map_err(|_| None),
             None => Err(None),

@@ -193,7 +193,7 @@ impl Shard {
         match effect {
             Effect::Send { to, message } => {
                 if let Err(Some(message)) = self.outlets.peers.send(&to, message) {
-                    let from = to;
+                    let (from, message) = (to, *message);
                     self.undelivered.push_back(Event::Message { from, message });
                 }
             }

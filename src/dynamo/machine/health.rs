@@ -35,7 +35,10 @@ impl<S: Storage> Machine<S> {
     pub(super) fn on_peer(&mut self, peer: &NodeId, is_connected: bool) {
         let now = self.desk.now.monotonic;
         match is_connected {
-            true => self.detector.on_sign(peer, now),
+            true => {
+                self.detector.on_sign(peer, now);
+                self.offers.on_up(peer, now); // No pause after failures that are over.
+            }
             false => self.detector.on_silence(peer, now),
         }
     }
