@@ -9,5 +9,6 @@ pub mod bucket;
 pub mod key_value;
 pub mod peer;
 pub mod proto;
+pub mod put_error;
 pub mod repair;
 pub mod watch;

@@ -3,6 +3,7 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
+use super::put_error;
 use super::repair;
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
@@ -132,7 +133,7 @@ fn encode_body(message: &Message) -> Body {
         Message::ForwardReply { outcome, .. } => Body::ForwardReply(proto::ForwardReply {
             outcome: Some(match outcome {
                 Ok(reply) => proto::forward_reply::Outcome::Stored(encode_stored(reply)),
-                Err(error) => proto::forward_reply::Outcome::Error(encode_error(error)),
+                Err(error) => proto::forward_reply::Outcome::Error(put_error::encode(error)),
             }),
         }),
         Message::Ping { .. } => Body::Ping(proto::Ping {}),
@@ -357,33 +358,6 @@ fn decode_resolved(resolved: proto::Resolved) -> Decoded<Resolved> {
         },
         _ => Resolved::Single,
     })
-}
-
-fn encode_error(error: &PutError) -> proto::Error {
-    use proto::error::Kind;
-    let kind = match error {
-        PutError::NoSuchBucket(name) => Kind::NoSuchBucket(name.as_str().to_owned()),
-        PutError::Refused { code, message } => Kind::Refused(proto::Refused {
-            code: code.clone(),
-            message: message.clone(),
-        }),
-        PutError::Unvalidated(message) => Kind::Unvalidated(message.clone()),
-        PutError::TooLarge(message) => Kind::TooLarge(message.clone()),
-        PutError::Quorum(error) => Kind::TooLarge(error.to_string()),
-        PutError::Version(error) => Kind::TooLarge(error.to_string()),
-        PutError::NotStored(message) => Kind::NotStored(message.clone()),
-        PutError::Overloaded { limit } => Kind::Overloaded(*limit as u64),
-        PutError::Unknown {
-            acknowledged,
-            needed,
-            reason,
-        } => Kind::Unknown(proto::Unknown {
-            acknowledged: *acknowledged as u64,
-            needed: *needed as u64,
-            reason: reason.clone(),
-        }),
-    };
-    proto::Error { kind: Some(kind) }
 }
 
 fn decode_error(error: proto::Error) -> Decoded<PutError> {

@@ -11,5 +11,6 @@ pub mod hinted;
 pub mod layout;
 pub mod ledger;
 pub mod listing;
+pub mod merges;
 pub mod record;
 pub mod storage;
