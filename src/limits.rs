@@ -35,8 +35,12 @@ pub const GET_BYTES_MAX: usize = 2 * OBJECT_BYTES_MAX + 16 * 1024 * 1024;
 /// Siblings from which a node warns and counts.
 pub const SIBLINGS_WARN: usize = 16;
 
-/// How far ahead of a node's clock a write time may lie and still win in a last-write-wins bucket.
+/// How far ahead of a node's clock a write time may lie and still win in a last-write-wins bucket, and how long
+/// ago a value must have expired to be forgotten by the next write of its key.
 pub const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1_000;
+
+/// The longest time to live. Ten years: what is meant to be kept for longer is kept for good.
+pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// Replicas of a key. More copies than this are a backup, not a quorum.
 pub const N_MAX: u8 = 9;

@@ -197,6 +197,19 @@ async fn puts(table: &mut Table, contexts: &[(Bytes, &str)]) {
         "BAD_ACK",
         hint,
     );
+    let asked = proto::PutRequest {
+        ttl_ms: Some(u64::MAX),
+        ..putting("notes", "key", "value")
+    };
+    let hint = "18446744073709551615 ms; give 1 to 315360000000, 0 for good";
+    let came = node.try_put(asked).await;
+    table.row(
+        "put with a bad time to live",
+        came,
+        INVALID,
+        "BAD_TTL",
+        hint,
+    );
     values(table).await;
 }
 
@@ -550,6 +563,21 @@ fn bad_properties(resolver: &str) -> Vec<(proto::Properties, &'static str)> {
                 ..fine()
             },
             "give 1 to 1048576",
+        ),
+        (
+            P {
+                value_bytes_max: Some(100),
+                value_bytes_warn: Some(101),
+                ..fine()
+            },
+            "the value warning is at 101 bytes, the value limit at 100; give 1 to 100, or 0 for none",
+        ),
+        (
+            P {
+                ttl_ms: Some(315_360_000_001),
+                ..fine()
+            },
+            "the time to live is 315360000001 ms; give 1 to 315360000000, or 0 for good",
         ),
         (
             P {

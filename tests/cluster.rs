@@ -7,6 +7,8 @@
 
 #[path = "cluster/command_line.rs"]
 mod command_line;
+#[path = "cluster/expiry.rs"]
+mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
 #[path = "cluster/processes.rs"]
@@ -21,6 +23,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/validating.rs"]
 mod validating;
+#[path = "cluster/warnings.rs"]
+mod warnings;
 #[allow(dead_code, reason = "`bad_input` uses the rest")]
 #[path = "cluster/written_plugins.rs"]
 mod written_plugins;

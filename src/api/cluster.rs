@@ -137,7 +137,7 @@ impl ClusterService {
     }
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 12] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 13] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -146,6 +146,7 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 12] {
         ("read_repairs", activity.read_repairs),
         ("guest_calls", activity.guest_calls),
         ("guest_failures", activity.guest_failures),
+        ("put_warnings", activity.put_warnings),
         ("storage_writes", copies.storage_writes),
         ("amnesia_detected", copies.amnesia_detected),
         ("checksum_errors", copies.checksum_errors),

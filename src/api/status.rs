@@ -44,6 +44,7 @@ pub fn of_request(error: RequestDecodeError) -> Status {
         RequestDecodeError::Context(_) => "BAD_CONTEXT",
         RequestDecodeError::Number(PropertiesDecodeError::Choice { .. }) => "BAD_ACK",
         RequestDecodeError::Number(_) => "BAD_QUORUM",
+        RequestDecodeError::Ttl(_) => "BAD_TTL",
     };
     invalid(reason, error)
 }

@@ -125,6 +125,9 @@ pub struct Put {
     /// Metadata; may be given several times.
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub metadata: Vec<(String, String)>,
+    /// How long the value lives, in milliseconds; 0: for good [default: as the bucket says].
+    #[arg(long, value_name = "MS")]
+    pub ttl_ms: Option<u64>,
     #[command(flatten)]
     pub write: Write,
 }
@@ -162,7 +165,7 @@ pub enum AckChoice {
 #[derive(Debug, Subcommand)]
 pub enum Bucket {
     /// Create a bucket, or change one with --replace.
-    Create(CreateBucket),
+    Create(Box<CreateBucket>),
     /// Show the properties of a bucket.
     Describe { bucket: String },
     /// Show all buckets.
@@ -212,6 +215,12 @@ pub struct CreateBucket {
     /// Bytes of a value [default: 1048576, which is also the most].
     #[arg(long, value_name = "BYTES")]
     pub value_bytes_max: Option<u64>,
+    /// Bytes of a value above which its put warns [default: 0, never].
+    #[arg(long, value_name = "BYTES")]
+    pub value_bytes_warn: Option<u64>,
+    /// How long values live, in milliseconds, unless their put says otherwise [default: 0, for good].
+    #[arg(long, value_name = "MS")]
+    pub ttl_ms: Option<u64>,
     /// Change the properties of a bucket that exists.
     #[arg(long)]
     pub replace: bool,

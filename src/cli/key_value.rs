@@ -78,6 +78,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         metadata: put.metadata.into_iter().collect(),
         w: put.write.w,
         ack: ack(&put.write).into(),
+        ttl_ms: put.ttl_ms,
     };
     let reply = connection
         .kv()
@@ -94,6 +95,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
             "primaries_answered": reply.primaries_answered,
             "coordinator": reply.coordinator,
             "dot": reply.dot,
+            "warnings": reply.warnings,
         }));
         return Ok(());
     }
@@ -106,6 +108,9 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
     }
     if let Some(merged) = &reply.merged {
         eprintln!("stored: {}", readable(&merged.value));
+    }
+    for warning in &reply.warnings {
+        eprintln!("warning: {warning}");
     }
     print_standing(&reply.context, reply.siblings);
     Ok(())

@@ -5,7 +5,10 @@ use super::proto::v1 as proto;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::Dot;
 use crate::dynamo::causality::version::{Content, Version, VersionError};
-use crate::dynamo::coordinator::request::{GetReply, GetRequest, PutReply, PutRequest, Resolved};
+use crate::dynamo::coordinator::request::{
+    GetReply, GetRequest, PutReply, PutRequest, Resolved, Ttl, TtlError,
+};
+use crate::dynamo::coordinator::warning::Warning;
 use crate::dynamo::names::{BucketName, Key, NameError};
 use crate::limits::VALUE_BYTES_MAX;
 use bytes::Bytes;
@@ -21,6 +24,8 @@ pub enum RequestDecodeError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Number(#[from] PropertiesDecodeError),
+    #[error(transparent)]
+    Ttl(#[from] TtlError),
 }
 
 type Decoded<T> = Result<T, RequestDecodeError>;
@@ -44,8 +49,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         content: Content::Value(request.value),
         content_type: request.content_type,
         metadata: request.metadata.into_iter().collect(),
-        written_at_ms: 0,
-        merged_by: None,
+        ..Version::value(Bytes::new(), 0)
     };
     version.check(VALUE_BYTES_MAX)?;
     Ok(PutRequest {
@@ -54,6 +58,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         version,
         w: number("w", request.w)?,
         ack,
+        ttl: Ttl::of(request.ttl_ms)?,
     })
 }
 
@@ -66,6 +71,7 @@ pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
         version: Version::tombstone(0),
         w: number("w", request.w)?,
         ack,
+        ttl: Ttl::default(),
     })
 }
 
@@ -100,6 +106,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
         dot: reply.dot.to_string(),
+        warnings: reply.warnings.iter().map(Warning::to_string).collect(),
     }
 }
 
@@ -140,6 +147,7 @@ fn encode_value(version: Version) -> proto::Value {
         content_type: version.content_type,
         metadata: version.metadata.into_iter().collect(),
         written_at_ms: version.written_at_ms,
+        expires_at_ms: version.expires_at_ms,
     }
 }
 

@@ -9,3 +9,4 @@ pub mod bucket;
 pub mod key_value;
 pub mod peer;
 pub mod proto;
+pub mod warning;

@@ -3,13 +3,16 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
+use super::warning;
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::causality::version::Version;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
-use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Resolved};
+use crate::dynamo::coordinator::request::{
+    PutError, PutReply, PutRequest, Resolved, Ttl, TtlError,
+};
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
 use crate::dynamo::replica::record::Replaced;
@@ -25,6 +28,8 @@ pub enum PeerDecodeError {
     Name(#[from] NameError),
     #[error("an object in a message {0}")]
     Bytes(#[from] DecodeError),
+    #[error("a put in a message was refused: {0}")]
+    Ttl(#[from] TtlError),
     #[error("a context in a message was refused: {0}")]
     Context(#[from] ContextError),
 }
@@ -185,6 +190,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
             Some(Ack::Durable) => 2,
         },
         timeout_ms,
+        ttl_ms: request.ttl.as_ms(),
     }
 }
 
@@ -201,6 +207,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
             2 => Some(Ack::Durable),
             _ => None,
         },
+        ttl: Ttl::of(forward.ttl_ms)?,
     };
     Ok(Message::Forward {
         ticket,
@@ -225,6 +232,7 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
             .as_ref()
             .map(encode_version)
             .unwrap_or_default(),
+        warnings: reply.warnings.iter().map(warning::encode).collect(),
     }
 }
 
@@ -278,6 +286,7 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
         replicas_answered: stored.replicas_answered as usize,
         primaries_answered: stored.primaries_answered as usize,
         coordinator,
+        warnings: warning::decode(stored.warnings),
     })
 }
 

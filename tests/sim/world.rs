@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 use rejoin::dynamo::bucket::{BucketTable, Policy};
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest};
+use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -603,6 +603,7 @@ impl World {
                     version: version(attempt, delete),
                     w,
                     ack,
+                    ttl: Ttl::default(),
                 };
                 let request = Box::new(request);
                 let event = Event::Put {

@@ -9,7 +9,7 @@ use rejoin::dynamo::bucket::{Ack, Binding, BucketTable, Policy, Properties};
 use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest};
+use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -132,6 +132,7 @@ fn properties(command: &Command<'_>) -> Properties {
         policy,
         merge_on_put: command.has("merge-on-put"),
         validator: command.has("validator").then(|| Binding::new(VALIDATOR)),
+        ttl_ms: command.number("ttl_ms"),
         ..Properties::default()
     };
     properties.check().expect("good properties");
@@ -231,6 +232,7 @@ impl<S: Storage> Cast<S> {
             version,
             w: command.number("w"),
             ack: None,
+            ttl: Ttl::of(command.number("ttl_ms")).expect("in bounds"),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
         let event = Event::Put {

@@ -137,7 +137,11 @@ fn version(version: &Version) -> String {
     let value = version
         .bytes()
         .map(|bytes| bytes.escape_ascii().to_string());
-    value.unwrap_or_else(|| "deleted".to_owned())
+    let value = value.unwrap_or_else(|| "deleted".to_owned());
+    match version.expires_at_ms {
+        Some(at) => format!("{value}(until {at})"),
+        None => value,
+    }
 }
 
 fn resolved(how: &Resolved) -> String {

@@ -43,7 +43,7 @@ pub struct Get {
     pub client: ClientId,
     pub key: Key,
     pub deadline: Millis,
-    /// When it began; last-write-wins believes no time that lies far ahead of it.
+    /// When it began: what had expired then is not shown, and last-write-wins believes no time that lies far ahead.
     wall_ms: u64,
     properties: Properties,
     quorum: Quorum,
@@ -107,9 +107,9 @@ impl Get {
             return Step::Wait; // Decided; the reply only counts for repair.
         }
         match verdict {
-            Verdict::Reached if self.merged.has_siblings() => self.reconcile(),
+            Verdict::Reached if self.merged.has_siblings(self.wall_ms) => self.reconcile(),
             Verdict::Reached => {
-                let versions = self.merged.live().cloned().collect();
+                let versions = self.merged.live(self.wall_ms).cloned().collect();
                 self.answer(versions, Resolved::Single)
             }
             other => self.on_verdict(other),
@@ -128,7 +128,7 @@ impl Get {
     }
 
     fn reconcile(&mut self) -> Step {
-        let siblings = canonical_siblings(&self.merged);
+        let siblings = canonical_siblings(&self.merged, self.wall_ms);
         match &self.properties.policy {
             Policy::Siblings => {
                 let reason = "the bucket has no resolver".to_owned();

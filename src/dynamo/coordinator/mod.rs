@@ -11,3 +11,4 @@ pub mod merge;
 pub mod put;
 pub mod quorum;
 pub mod request;
+pub mod warning;

@@ -7,6 +7,7 @@ use super::super::coordinator::forward::{self, Forward};
 use super::super::coordinator::merge::Store;
 use super::super::coordinator::put::{self, Origin, Put};
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
+use super::super::coordinator::warning::Warning;
 use super::super::names::{ClientId, Key, Millis, NodeId, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::replica::copy::{CoordinateError, Coordinated};
@@ -17,6 +18,7 @@ use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
 use crate::limits::CONVERSATIONS_MAX;
+use bytes::Bytes;
 
 impl<S: Storage> Machine<S> {
     pub(super) fn on_put(
@@ -118,7 +120,12 @@ impl<S: Storage> Machine<S> {
         deadline: Millis,
         effects: &mut Vec<Effect>,
     ) {
-        request.version.written_at_ms = self.desk.now.wall_ms;
+        let wall_ms = self.desk.now.wall_ms;
+        request.version.written_at_ms = wall_ms;
+        request.version.expires_at_ms = match request.version.is_tombstone() {
+            true => None,
+            false => request.ttl.expires_at_ms(wall_ms, properties.ttl_ms),
+        };
         let me = self.me.clone();
         let time = (self.desk.now.monotonic, deadline);
         let put = Put::start(origin, request, properties, me, replicas, time);
@@ -139,7 +146,7 @@ impl<S: Storage> Machine<S> {
         let until = put.wakes_at();
         match step {
             put::Step::Wait => {}
-            put::Step::Ask(question) => self.ask(ticket, question, until, effects),
+            put::Step::Ask(question) => self.ask(ticket, *question, until, effects),
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
             put::Step::Answer(reply) => self.end_put(ticket, Ok(reply), effects),
@@ -262,8 +269,21 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(Conversation::Put(put)) = self.desk.close(ticket) {
+            let outcome = outcome.map(|reply| self.warned(&put.request, reply));
             self.reply_put(put.origin, outcome, effects);
         }
+    }
+
+    /// The reply with what its writer should look into.
+    fn warned(&mut self, request: &PutRequest, mut reply: Box<PutReply>) -> Box<PutReply> {
+        let Some(properties) = self.view.buckets.get(request.key.bucket()) else {
+            return reply; // Only its properties say what is too large.
+        };
+        let stored = reply.merged.as_ref().unwrap_or(&request.version);
+        let value_bytes = stored.bytes().map_or(0, Bytes::len);
+        reply.warnings = Warning::of(properties, value_bytes, reply.siblings);
+        self.activity.put_warnings += reply.warnings.len() as u64;
+        reply
     }
 
     pub(super) fn reply_put(

@@ -33,6 +33,8 @@ pub struct Activity {
     pub guest_calls: u64,
     /// Guests that gave no usable answer.
     pub guest_failures: u64,
+    /// Warnings in the replies to puts.
+    pub put_warnings: u64,
 }
 
 /// One shard.
