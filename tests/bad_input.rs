@@ -210,6 +210,43 @@ async fn puts(table: &mut Table, contexts: &[(Bytes, &str)]) {
         "BAD_TTL",
         hint,
     );
+    let asked = proto::PutRequest {
+        condition: 9,
+        ..putting("notes", "key", "value")
+    };
+    let hint = "condition is 9, which this release does not know; give 1 (if absent)";
+    let came = node.try_put(asked).await;
+    table.row(
+        "put with a bad condition",
+        came,
+        INVALID,
+        "BAD_CONDITION",
+        hint,
+    );
+    let asked = proto::PutRequest {
+        condition: proto::Condition::IfAbsent.into(),
+        ..putting("notes", "key", "value")
+    };
+    let hint = "nothing was stored: the key was to be absent, but 1 versions were in the way";
+    table.row(
+        "put if absent what is there",
+        node.try_put(asked).await,
+        Code::FailedPrecondition,
+        "CONDITION_FAILED",
+        hint,
+    );
+    let asked = proto::PutRequest {
+        condition: proto::Condition::IfContext.into(),
+        ..putting("nowhere", "key", "value")
+    };
+    let hint = "create it with `rejoin bucket create nowhere`";
+    table.row(
+        "put if context into no bucket",
+        node.try_put(asked).await,
+        Code::NotFound,
+        "NO_SUCH_BUCKET",
+        hint,
+    );
     values(table).await;
 }
 

@@ -7,6 +7,8 @@
 
 #[path = "cluster/command_line.rs"]
 mod command_line;
+#[path = "cluster/conditions.rs"]
+mod conditions;
 #[path = "cluster/expiry.rs"]
 mod expiry;
 #[path = "cluster/failures.rs"]

@@ -1,5 +1,6 @@
 //! `rejoin.v1.Kv`.
 
+use super::condition;
 use super::deadline::timeout_ms;
 use super::status;
 use crate::dynamo::bucket::Ack;
@@ -40,13 +41,9 @@ impl Kv for KvService {
         request: Request<proto::PutRequest>,
     ) -> Result<Response<proto::PutResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        let request = wire::decode_put(request.into_inner()).map_err(status::of_request)?;
-        if self.node.is_disk_full() {
-            return Err(status::disk_full());
-        }
-        let key = request.key.clone();
-        let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(wire::encode_put(&key, reply)))
+        self.put_one(request.into_inner(), timeout_ms)
+            .await
+            .map(Response::new)
     }
 
     async fn delete(
@@ -62,6 +59,25 @@ impl Kv for KvService {
 }
 
 impl KvService {
+    async fn put_one(
+        &self,
+        request: proto::PutRequest,
+        mut timeout_ms: u64,
+    ) -> Result<proto::PutResponse, Status> {
+        let condition = wire::decode_condition(request.condition).map_err(status::of_request)?;
+        let mut request = wire::decode_put(request).map_err(status::of_request)?;
+        if self.node.is_disk_full() {
+            return Err(status::disk_full());
+        }
+        if let Some(condition) = condition {
+            let checked = condition::check(&self.node, &request, condition, timeout_ms);
+            (request.context, timeout_ms) = checked.await?;
+        }
+        let key = request.key.clone();
+        let reply = self.store(request, timeout_ms).await?;
+        Ok(wire::encode_put(&key, reply))
+    }
+
     async fn store(&self, request: PutRequest, timeout_ms: u64) -> Result<PutReply, Status> {
         if request.ack == Some(Ack::Durable) && !self.node.store.is_durable() {
             let error = "this node keeps its data in memory and cannot acknowledge durably; ask for `buffered`";

@@ -6,6 +6,7 @@
 
 pub mod buckets;
 pub mod cluster;
+pub mod condition;
 pub mod deadline;
 pub mod key_value;
 pub mod listen;

@@ -45,6 +45,7 @@ pub fn of_request(error: RequestDecodeError) -> Status {
         RequestDecodeError::Number(PropertiesDecodeError::Choice { .. }) => "BAD_ACK",
         RequestDecodeError::Number(_) => "BAD_QUORUM",
         RequestDecodeError::Ttl(_) => "BAD_TTL",
+        RequestDecodeError::Condition { .. } => "BAD_CONDITION",
     };
     invalid(reason, error)
 }
@@ -54,6 +55,15 @@ pub fn of_properties(error: PropertiesDecodeError) -> Status {
 }
 
 pub fn of_get(error: GetError) -> Status {
+    of_read(error, None)
+}
+
+/// The get before a conditional put failed, so nothing was put.
+pub fn of_condition(error: GetError) -> Status {
+    of_read(error, Some("not-stored"))
+}
+
+fn of_read(error: GetError, outcome: Option<&str>) -> Status {
     let (code, reason) = match &error {
         GetError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET"),
         GetError::Quorum(_) => (Code::InvalidArgument, "BAD_QUORUM"),
@@ -61,7 +71,7 @@ pub fn of_get(error: GetError) -> Status {
         GetError::Deadline { .. } => (Code::DeadlineExceeded, "DEADLINE"),
         GetError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
     };
-    status(code, reason, None, error)
+    status(code, reason, outcome, error)
 }
 
 pub fn of_put(error: PutError) -> Status {
@@ -111,6 +121,18 @@ fn of_upload(error: UploadError) -> Status {
 
 pub fn of_storage(error: StorageError) -> Status {
     status(Code::Internal, "STORAGE", None, error)
+}
+
+/// What a put asked for is not so; `found` is said to programs beside the outcome.
+pub fn condition_failed<const FACTS: usize>(
+    error: impl ToString,
+    found: [(&str, String); FACTS],
+) -> Status {
+    let facts = found.map(|(name, value)| (name.to_owned(), value));
+    let mut metadata = HashMap::from(facts);
+    metadata.insert("outcome".to_owned(), "not-stored".to_owned());
+    let details = ErrorDetails::with_error_info("CONDITION_FAILED", DOMAIN, metadata);
+    Status::with_error_details(Code::FailedPrecondition, error.to_string(), details)
 }
 
 /// This node takes no values until somebody makes room.

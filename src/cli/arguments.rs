@@ -120,6 +120,12 @@ pub struct Put {
     /// Get first, and replace what that get shows.
     #[arg(long)]
     pub replace: bool,
+    /// Store only if nothing is there. Best effort: two that do so at once may both succeed, as siblings.
+    #[arg(long, conflicts_with_all = ["context", "replace", "if_context"])]
+    pub if_absent: bool,
+    /// Store only if nothing is there that --context or --replace did not see. Best effort, as --if-absent.
+    #[arg(long)]
+    pub if_context: bool,
     #[arg(long, default_value = "", value_name = "TYPE")]
     pub content_type: String,
     /// Metadata; may be given several times.

@@ -69,6 +69,11 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         (None, true) => seen(&connection, &put.bucket, &put.key).await?,
         (None, false) => Bytes::new(),
     };
+    let condition = match (put.if_absent, put.if_context) {
+        (true, _) => proto::Condition::IfAbsent,
+        (false, true) => proto::Condition::IfContext,
+        (false, false) => proto::Condition::Unspecified,
+    };
     let asked = proto::PutRequest {
         bucket: put.bucket,
         key: put.key.into(),
@@ -79,6 +84,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         w: put.write.w,
         ack: ack(&put.write).into(),
         ttl_ms: put.ttl_ms,
+        condition: condition.into(),
     };
     let reply = connection
         .kv()

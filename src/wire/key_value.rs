@@ -26,6 +26,19 @@ pub enum RequestDecodeError {
     Number(#[from] PropertiesDecodeError),
     #[error(transparent)]
     Ttl(#[from] TtlError),
+    #[error(
+        "condition is {found}, which this release does not know; give 1 (if absent), 2 (if context), or none"
+    )]
+    Condition { found: i32 },
+}
+
+/// What has to be so before a put is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// No live value stands under the key.
+    IfAbsent,
+    /// Nothing stands under the key that the context does not cover.
+    IfContext,
 }
 
 type Decoded<T> = Result<T, RequestDecodeError>;
@@ -60,6 +73,16 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         ack,
         ttl: Ttl::of(request.ttl_ms)?,
     })
+}
+
+/// None: whatever stands there. What a later release may mean by another number is not guessed.
+pub fn decode_condition(condition: i32) -> Decoded<Option<Condition>> {
+    match proto::Condition::try_from(condition) {
+        Ok(proto::Condition::Unspecified) => Ok(None),
+        Ok(proto::Condition::IfAbsent) => Ok(Some(Condition::IfAbsent)),
+        Ok(proto::Condition::IfContext) => Ok(Some(Condition::IfContext)),
+        Err(_) => Err(RequestDecodeError::Condition { found: condition }),
+    }
 }
 
 pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
