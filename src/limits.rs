@@ -61,6 +61,21 @@ pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 
+/// Keys that a replica looks at for one message of a listing: the others wait for its shard meanwhile.
+pub const LIST_ITEMS_MAX: usize = 256;
+/// Bytes of records that a replica reads for one message of a listing before it answers with what it has.
+pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Records that a listing reads at once, and so holds in memory: each may be as large as an object.
+pub const LIST_CHUNK_ITEMS: usize = 4;
+/// Partitions that one page of a listing is asked of at a time; enough to hide the way to the replicas.
+pub const LIST_PARTITIONS_MAX: usize = 16;
+/// Keys of one page; of the longest keys they make 4 MiB.
+pub const PAGE_KEYS_MAX: usize = 1_000;
+/// Keys of a page whose client does not say.
+pub const PAGE_KEYS_DEFAULT: usize = 100;
+/// A page token holds a key and little more.
+pub const PAGE_TOKEN_BYTES_MAX: usize = KEY_BYTES_MAX + 32;
+
 /// One message between peers: a full object, its replaced versions, and room for names.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Messages waiting for one peer; beyond it the peer counts as unreachable.
@@ -135,6 +150,9 @@ pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
 pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(LIST_ITEMS_MAX * KEY_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(LIST_CHUNK_ITEMS * OBJECT_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
+const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
 const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);

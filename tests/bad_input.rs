@@ -379,6 +379,90 @@ async fn deletes(table: &mut Table, contexts: &[(Bytes, &str)]) {
     );
 }
 
+async fn listings(table: &mut Table) {
+    let connection = table.node.connection.clone();
+    let list = async |asked: proto::ListKeysRequest| {
+        let asked = connection.request(asked);
+        connection.kv().list_keys(asked).await
+    };
+    let plain = proto::ListKeysRequest {
+        bucket: "notes".to_owned(),
+        page_size: Some(1),
+        ..proto::ListKeysRequest::default()
+    };
+    for (bucket, hint) in bad_buckets() {
+        let came = list(proto::ListKeysRequest {
+            bucket,
+            ..plain.clone()
+        })
+        .await;
+        table.row("list a bad name", came, INVALID, "BAD_NAME", hint);
+    }
+    let asked = proto::ListKeysRequest {
+        bucket: "nowhere".to_owned(),
+        ..plain.clone()
+    };
+    let hint = "create it with `rejoin bucket create nowhere`";
+    let came = list(asked).await;
+    table.row(
+        "list no bucket",
+        came,
+        Code::NotFound,
+        "NO_SUCH_BUCKET",
+        hint,
+    );
+    let asked = proto::ListKeysRequest {
+        prefix: vec![b'p'; 4097].into(),
+        ..plain.clone()
+    };
+    let hint = "the prefix has 4097 bytes, the limit is 4096";
+    let came = list(asked).await;
+    table.row("list a long prefix", came, INVALID, "BAD_PREFIX", hint);
+    for page_size in [0, 1001] {
+        let asked = proto::ListKeysRequest {
+            page_size: Some(page_size),
+            ..plain.clone()
+        };
+        let hint = format!("the page size is {page_size}; give 1 to 1000 keys");
+        let came = list(asked).await;
+        table.row("list a bad page", came, INVALID, "BAD_PAGE_SIZE", &hint);
+    }
+    let page = list(plain.clone()).await.expect("a page").into_inner();
+    let own = page.next_page_token;
+    assert!(!own.is_empty(), "two keys, and one on the page");
+    let tokens = [
+        (own.slice(..own.len() - 1), "is not one of this listing"),
+        (Bytes::from(vec![7; 4]), "is damaged"),
+        (Bytes::from(vec![7; 20]), "is not one of this listing"),
+        (
+            Bytes::from(vec![7; 5 * KIB]),
+            "is longer than any that was given",
+        ),
+    ];
+    for (page_token, hint) in tokens {
+        let asked = proto::ListKeysRequest {
+            page_token,
+            ..plain.clone()
+        };
+        let came = list(asked).await;
+        table.row("list by a bad token", came, INVALID, "BAD_PAGE_TOKEN", hint);
+    }
+    let asked = proto::ListKeysRequest {
+        page_token: own,
+        prefix: "k".into(),
+        ..plain
+    };
+    let hint = "unchanged, with the same bucket and prefix";
+    let came = list(asked).await;
+    table.row(
+        "list by a foreign token",
+        came,
+        INVALID,
+        "BAD_PAGE_TOKEN",
+        hint,
+    );
+}
+
 async fn inspections(table: &mut Table) {
     let connection = table.node.connection.clone();
     for (bucket, key, hint) in bad_names() {
@@ -910,6 +994,7 @@ async fn bad_input_has_its_own_error_and_leaves_nothing_behind() {
     gets(&mut table).await;
     puts(&mut table, &contexts).await;
     deletes(&mut table, &contexts).await;
+    listings(&mut table).await;
     inspections(&mut table).await;
     creates(&mut table, &resolver, &validator).await;
     uploads(&mut table).await;

@@ -13,6 +13,8 @@ mod conditions;
 mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/listing.rs"]
+mod listing;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

@@ -137,12 +137,13 @@ impl ClusterService {
     }
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 13] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 14] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
         ("puts", activity.puts),
         ("forwards", activity.forwards),
+        ("lists", activity.lists),
         ("read_repairs", activity.read_repairs),
         ("guest_calls", activity.guest_calls),
         ("guest_failures", activity.guest_failures),

@@ -2,17 +2,19 @@
 
 use super::condition;
 use super::deadline::timeout_ms;
+use super::keys;
 use super::status;
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
 use crate::node::server::Node;
 use crate::wire::key_value as wire;
+use crate::wire::keys::decode_page;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::kv_server::Kv;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
-/// Gets, puts and deletes.
+/// Gets, puts, deletes and listings.
 pub struct KvService {
     pub node: Arc<Node>,
 }
@@ -55,6 +57,17 @@ impl Kv for KvService {
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
         Ok(Response::new(wire::encode_delete(&key, reply)))
+    }
+
+    async fn list_keys(
+        &self,
+        request: Request<proto::ListKeysRequest>,
+    ) -> Result<Response<proto::ListKeysResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let partitions = self.node.ring().partitions();
+        let asked = decode_page(request.into_inner(), partitions).map_err(status::of_page)?;
+        let page = keys::page(&self.node, &asked, timeout_ms).await?;
+        Ok(Response::new(page))
     }
 }
 

@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod condition;
 pub mod deadline;
 pub mod key_value;
+pub mod keys;
 pub mod listen;
 pub mod plugins;
 pub mod status;

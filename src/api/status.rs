@@ -12,6 +12,7 @@ use crate::node::registry::RegistryError;
 use crate::wasm::upload_error::UploadError;
 use crate::wire::bucket::PropertiesDecodeError;
 use crate::wire::key_value::RequestDecodeError;
+use crate::wire::keys::PageDecodeError;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -46,6 +47,16 @@ pub fn of_request(error: RequestDecodeError) -> Status {
         RequestDecodeError::Number(_) => "BAD_QUORUM",
         RequestDecodeError::Ttl(_) => "BAD_TTL",
         RequestDecodeError::Condition { .. } => "BAD_CONDITION",
+    };
+    invalid(reason, error)
+}
+
+pub fn of_page(error: PageDecodeError) -> Status {
+    let reason = match &error {
+        PageDecodeError::Name(_) => "BAD_NAME",
+        PageDecodeError::Prefix { .. } => "BAD_PREFIX",
+        PageDecodeError::Size { .. } => "BAD_PAGE_SIZE",
+        PageDecodeError::Token(_) => "BAD_PAGE_TOKEN",
     };
     invalid(reason, error)
 }

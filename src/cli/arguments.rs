@@ -46,6 +46,8 @@ pub enum Command {
     Put(Put),
     /// Delete a key.
     Delete(Delete),
+    /// Print the keys of a bucket.
+    Keys(Keys),
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),
@@ -147,6 +149,17 @@ pub struct Delete {
     pub context: Option<String>,
     #[command(flatten)]
     pub write: Write,
+}
+
+#[derive(Debug, Args)]
+pub struct Keys {
+    pub bucket: String,
+    /// Only keys that begin with it.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub prefix: String,
+    /// The most keys to print [default: all].
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<u64>,
 }
 
 /// How a write is acknowledged.

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod demo;
 pub mod dev;
 pub mod key_value;
+pub mod keys;
 pub mod local;
 pub mod output;
 pub mod plugin;
@@ -61,6 +62,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(get) => key_value::get(get, &server).await,
         Command::Put(put) => key_value::put(put, &server).await,
         Command::Delete(delete) => key_value::delete(delete, &server).await,
+        Command::Keys(keys) => keys::run(keys, &server).await,
         Command::Bucket(bucket) => bucket::run(bucket, &server).await,
         Command::Plugin(plugin) => plugin::run(plugin, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,

@@ -5,6 +5,7 @@
 //! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
 
 use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
@@ -12,6 +13,7 @@ use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::replica::listing::Stretch;
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ pub const INBOX_MAX: usize = 16 * 1024;
 
 pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
+pub type ListOutcome = Result<Box<Keys>, GetError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
@@ -37,6 +40,11 @@ pub enum Input {
         request: Box<PutRequest>,
         timeout_ms: u64,
         reply: oneshot::Sender<PutOutcome>,
+    },
+    List {
+        stretch: Stretch,
+        timeout_ms: u64,
+        reply: oneshot::Sender<ListOutcome>,
     },
     Message {
         from: NodeId,

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod commit;
 pub mod dialing;
 pub mod inbox;
+pub mod keys;
 pub mod listening;
 pub mod peers;
 pub mod plugins;

@@ -46,6 +46,7 @@ enum Asked {
     Read,
     Write,
     Forward,
+    List,
 }
 
 impl Peers {
@@ -179,9 +180,11 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::Read { .. } => Some(Asked::Read),
         Message::Write { .. } => Some(Asked::Write),
         Message::Forward { .. } => Some(Asked::Forward),
+        Message::List { .. } => Some(Asked::List),
         Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
             None
         }
+        Message::ListReply { .. } => None,
     }
 }
 
@@ -194,6 +197,10 @@ fn broken(ticket: Ticket, kind: Asked) -> Message {
             outcome: Err(unreachable),
         },
         Asked::Write => Message::WriteReply {
+            ticket,
+            outcome: Err(unreachable),
+        },
+        Asked::List => Message::ListReply {
             ticket,
             outcome: Err(unreachable),
         },

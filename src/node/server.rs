@@ -36,7 +36,7 @@ use tokio::task::JoinSet;
 /// Questions that wait for one guest thread.
 const GUEST_QUEUE_PER_THREAD: usize = 64;
 /// How much longer than its deadline a request is waited for before it is given up as lost.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often the disk is looked at.
@@ -50,7 +50,7 @@ pub struct Node {
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
     pub store: Store,
-    switchboard: Switchboard,
+    pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
 }

@@ -5,6 +5,7 @@
 use super::inbox::{Inbox, Input};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::names::{Key, NodeId};
+use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::preference::Ring;
 use std::sync::Arc;
 
@@ -35,8 +36,11 @@ impl Switchboard {
     }
 
     pub fn of_key(&self, key: &Key) -> &Inbox {
-        let partition = usize::from(self.ring.partition_of(key).0);
-        &self.shards[partition % self.shards.len()].inbox
+        self.of_partition(self.ring.partition_of(key))
+    }
+
+    pub fn of_partition(&self, partition: PartitionId) -> &Inbox {
+        &self.shards[usize::from(partition.0) % self.shards.len()].inbox
     }
 
     pub fn all(&self) -> impl Iterator<Item = &Inbox> {
@@ -45,9 +49,10 @@ impl Switchboard {
 
     /// Hands a peer's message to its shard; waits while that shard is busy.
     pub async fn deliver(&self, from: &NodeId, message: Message) {
-        let inbox = match message.key() {
-            Some(key) => Some(self.of_key(key)),
-            None => self.of_reply(&message),
+        let inbox = match (message.key(), message.partition()) {
+            (Some(key), _) => Some(self.of_key(key)),
+            (None, Some(partition)) => Some(self.of_partition(partition)),
+            (None, None) => self.of_reply(&message),
         };
         let Some(inbox) = inbox else {
             return; // A reply to an earlier life of this process.

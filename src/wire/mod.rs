@@ -7,6 +7,8 @@
 
 pub mod bucket;
 pub mod key_value;
+pub mod keys;
 pub mod peer;
 pub mod proto;
+pub mod resolved;
 pub mod warning;

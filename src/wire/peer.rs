@@ -3,18 +3,17 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
-use super::warning;
+use super::{keys, resolved, warning};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::causality::version::Version;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
-use crate::dynamo::coordinator::request::{
-    PutError, PutReply, PutRequest, Resolved, Ttl, TtlError,
-};
+use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Ttl, TtlError};
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
+use crate::dynamo::replica::listing::Listed;
 use crate::dynamo::replica::record::Replaced;
 use bytes::Bytes;
 use proto::envelope::Body;
@@ -30,6 +29,8 @@ pub enum PeerDecodeError {
     Bytes(#[from] DecodeError),
     #[error("a put in a message was refused: {0}")]
     Ttl(#[from] TtlError),
+    #[error("a listing in a message was refused: {0}")]
+    Stretch(#[from] keys::StretchDecodeError),
     #[error("a context in a message was refused: {0}")]
     Context(#[from] ContextError),
 }
@@ -76,6 +77,11 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
+        Body::List(list) => Ok(Message::List {
+            ticket,
+            stretch: keys::decode_stretch(list)?,
+        }),
+        Body::ListReply(reply) => decode_list_reply(ticket, reply),
     }
 }
 
@@ -106,6 +112,8 @@ fn encode_body(message: &Message) -> Body {
             timeout_ms,
             ..
         } => Body::Forward(encode_forward(request, *timeout_ms)),
+        Message::List { stretch, .. } => Body::List(keys::encode_stretch(stretch)),
+        Message::ListReply { outcome, .. } => Body::ListReply(encode_list_reply(outcome)),
         Message::ForwardReply { outcome, .. } => Body::ForwardReply(proto::ForwardReply {
             outcome: Some(match outcome {
                 Ok(reply) => proto::forward_reply::Outcome::Stored(encode_stored(reply)),
@@ -113,6 +121,24 @@ fn encode_body(message: &Message) -> Body {
             }),
         }),
     }
+}
+
+fn encode_list_reply(outcome: &Result<Listed, ReplicaFailure>) -> proto::ListReply {
+    match outcome {
+        Ok(listed) => keys::encode_listed(listed),
+        Err(failure) => proto::ListReply {
+            failure: Some(encode_failure(failure)),
+            ..proto::ListReply::default()
+        },
+    }
+}
+
+fn decode_list_reply(ticket: Ticket, mut reply: proto::ListReply) -> Decoded<Message> {
+    let outcome = match reply.failure.take() {
+        Some(failure) => Err(decode_failure(failure)),
+        None => Ok(keys::decode_listed(reply)?),
+    };
+    Ok(Message::ListReply { ticket, outcome })
 }
 
 fn encode_key(key: &Key) -> proto::Key {
@@ -223,7 +249,7 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
         counter: reply.dot.counter,
         context: encode_clock(&reply.context),
         siblings: reply.siblings as u64,
-        resolved: Some(encode_resolved(&reply.resolved)),
+        resolved: Some(resolved::encode(&reply.resolved)),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
@@ -282,46 +308,11 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
             true => None,
             false => Some(decode_version(stored.merged)?),
         },
-        resolved: decode_resolved(stored.resolved.unwrap_or_default())?,
+        resolved: resolved::decode(stored.resolved.unwrap_or_default())?,
         replicas_answered: stored.replicas_answered as usize,
         primaries_answered: stored.primaries_answered as usize,
         coordinator,
         warnings: warning::decode(stored.warnings),
-    })
-}
-
-fn encode_resolved(resolved: &Resolved) -> proto::Resolved {
-    match resolved {
-        Resolved::Single => proto::Resolved::default(),
-        Resolved::Merged { by, fuel } => proto::Resolved {
-            kind: 1,
-            by: by
-                .map(|digest| Bytes::copy_from_slice(&digest.0))
-                .unwrap_or_default(),
-            fuel: *fuel,
-            reason: String::new(),
-        },
-        Resolved::Siblings { reason } => proto::Resolved {
-            kind: 2,
-            reason: reason.clone(),
-            ..proto::Resolved::default()
-        },
-    }
-}
-
-fn decode_resolved(resolved: proto::Resolved) -> Decoded<Resolved> {
-    Ok(match resolved.kind {
-        1 => Resolved::Merged {
-            by: match resolved.by.is_empty() {
-                true => None,
-                false => Some(Reader::new(resolved.by).digest()?),
-            },
-            fuel: resolved.fuel,
-        },
-        2 => Resolved::Siblings {
-            reason: resolved.reason,
-        },
-        _ => Resolved::Single,
     })
 }
 

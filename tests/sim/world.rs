@@ -409,6 +409,7 @@ impl World {
             }
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+            Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
         }
     }
 
@@ -654,6 +655,7 @@ fn feed(message: &Message) -> Vec<u8> {
         Message::WriteReply { outcome, .. } => bytes.push(3 + u8::from(outcome.is_ok())),
         Message::Forward { .. } => bytes.push(5),
         Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
+        Message::List { .. } | Message::ListReply { .. } => bytes.push(8),
     }
     bytes
 }

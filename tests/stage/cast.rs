@@ -3,7 +3,7 @@
 //! Invariant: whatever an effect asks for is done, told, or both.
 
 use super::Command;
-use super::telling::Names;
+use super::telling::{Names, listed};
 use bytes::Bytes;
 use rejoin::dynamo::bucket::{Ack, Binding, BucketTable, Policy, Properties};
 use rejoin::dynamo::causality::context::Context;
@@ -19,8 +19,9 @@ use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, N
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::replica::layout::object_key;
+use rejoin::dynamo::replica::listing::Stretch;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
-use rejoin::dynamo::ring::partition::Partitions;
+use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
 use rejoin::dynamo::ring::preference::Ring;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -185,6 +186,7 @@ impl<S: Storage> Cast<S> {
         match command.verb {
             "get" => self.get(command),
             "put" | "delete" => self.put(command),
+            "list" => self.list(command),
             "cut" => self.set_wires(command, Wire::Refuses),
             "lose" => self.set_wires(command, Wire::Swallows),
             "hold" => self.set_wires(command, Wire::Holds),
@@ -238,6 +240,24 @@ impl<S: Storage> Cast<S> {
         let event = Event::Put {
             client,
             request: Box::new(request),
+            timeout_ms,
+        };
+        self.step(&node(command.text("via")), event);
+    }
+
+    fn list(&mut self, command: &Command<'_>) {
+        let text = |name| Bytes::copy_from_slice(command.get(name).unwrap_or("").as_bytes());
+        let stretch = Stretch {
+            bucket: bucket(),
+            partition: PartitionId(0),
+            prefix: text("prefix"),
+            after: text("after"),
+            items_max: command.number("items").unwrap_or(100),
+        };
+        let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
+        let event = Event::List {
+            client: self.client(command),
+            stretch,
             timeout_ms,
         };
         self.step(&node(command.text("via")), event);
@@ -346,6 +366,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.got(&outcome));
             }
+            Effect::ReplyList { outcome, .. } => self.told.push(listed(&outcome)),
             Effect::ReplyPut { client, outcome } => {
                 if let Ok(reply) = &outcome {
                     self.keep_context(client, &reply.context);

@@ -7,10 +7,12 @@ use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::{Actor, Dot};
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
+use rejoin::dynamo::coordinator::listing::Keys;
 use rejoin::dynamo::coordinator::request::{GetError, GetReply, PutError, PutReply, Resolved};
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{Key, NodeId};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::dynamo::replica::listing::ListedKey;
 
 /// Nodes by the number of their incarnation, from 1.
 pub struct Names {
@@ -87,6 +89,22 @@ impl Names {
                 let value = version(&request.version);
                 format!("forward {} {value} context={context}", name(&request.key))
             }
+            Message::List { stretch, .. } => {
+                let after = match stretch.after.is_empty() {
+                    true => String::new(),
+                    false => format!(" after {}", stretch.after.escape_ascii()),
+                };
+                let prefix = stretch.prefix.escape_ascii();
+                format!("list {prefix}*{after} items={}", stretch.items_max)
+            }
+            Message::ListReply { outcome, .. } => match outcome {
+                Ok(found) => {
+                    let more = if found.more { " ..." } else { "" };
+                    let keys: Vec<String> = found.keys.iter().map(listed_key).collect();
+                    format!("lists {}{more}", keys.join(","))
+                }
+                Err(failure) => format!("failed: {failure}"),
+            },
             Message::ForwardReply { outcome, .. } => match outcome {
                 Ok(reply) => format!("done {}", self.dot(reply.dot)),
                 Err(error) => format!("not done: {}", without_digests(&error.to_string())),
@@ -126,6 +144,30 @@ impl Names {
             }
             Err(error) => format!("answer error: {}", without_digests(&error.to_string())),
         }
+    }
+}
+
+fn listed_key(listed: &ListedKey) -> String {
+    let gone = if listed.is_live { "" } else { "(gone)" };
+    format!("{}{gone}", listed.key.escape_ascii())
+}
+
+/// The reply to a step of a listing.
+pub fn listed(outcome: &Result<Box<Keys>, GetError>) -> String {
+    match outcome {
+        Ok(keys) => {
+            let live: Vec<String> = keys
+                .live
+                .iter()
+                .map(|key| key.escape_ascii().to_string())
+                .collect();
+            let next = match &keys.next {
+                Some(after) => format!(" next after {}", after.escape_ascii()),
+                None => ", the end".to_owned(),
+            };
+            format!("answer keys {}{next}", live.join(","))
+        }
+        Err(error) => format!("answer error: {error}"),
     }
 }
 

@@ -7,6 +7,7 @@
 
 pub mod forward;
 pub mod get;
+pub mod listing;
 pub mod merge;
 pub mod put;
 pub mod quorum;

@@ -70,6 +70,10 @@ impl Quorum {
         self.verdict
     }
 
+    pub fn has_answered(&self, node: &NodeId) -> bool {
+        self.answered.contains(node)
+    }
+
     /// Nobody who was asked is still silent.
     pub fn is_complete(&self) -> bool {
         self.answered.len() + self.failed.len() >= self.asked

@@ -5,6 +5,7 @@
 use super::super::bucket::{BucketTable, Properties};
 use super::super::coordinator::forward::Forward;
 use super::super::coordinator::get::Get;
+use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::ring::partition::PartitionId;
@@ -21,6 +22,7 @@ pub(super) enum Conversation {
     Get(Box<Get>),
     Put(Box<Put>),
     Forward(Box<Forward>),
+    List(Box<Listing>),
 }
 
 /// What the shard is told about the cluster: immutable snapshots.
@@ -100,6 +102,13 @@ impl Desk {
     pub(super) fn forward(&mut self, ticket: Ticket) -> Option<&mut Forward> {
         match self.conversation(ticket) {
             Some(Conversation::Forward(forward)) => Some(forward),
+            _ => None,
+        }
+    }
+
+    pub(super) fn listing(&mut self, ticket: Ticket) -> Option<&mut Listing> {
+        match self.conversation(ticket) {
+            Some(Conversation::List(listing)) => Some(listing),
             _ => None,
         }
     }

@@ -4,6 +4,7 @@ use super::super::bucket::BucketTable;
 use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
+use super::super::replica::listing::Stretch;
 use super::super::ring::preference::Ring;
 use super::message::Message;
 use std::sync::Arc;
@@ -19,6 +20,11 @@ pub enum Event {
     Put {
         client: ClientId,
         request: Box<PutRequest>,
+        timeout_ms: u64,
+    },
+    List {
+        client: ClientId,
+        stretch: Stretch,
         timeout_ms: u64,
     },
     Message {

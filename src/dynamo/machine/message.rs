@@ -9,7 +9,9 @@ use super::super::bucket::Ack;
 use super::super::causality::object::Object;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{Key, Ticket};
+use super::super::replica::listing::{Listed, Stretch};
 use super::super::replica::record::Replaced;
+use super::super::ring::partition::PartitionId;
 
 /// One message between two nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +47,15 @@ pub enum Message {
         ticket: Ticket,
         outcome: Result<Box<PutReply>, PutError>,
     },
+    /// Name the keys that you hold of this stretch.
+    List {
+        ticket: Ticket,
+        stretch: Stretch,
+    },
+    ListReply {
+        ticket: Ticket,
+        outcome: Result<Listed, ReplicaFailure>,
+    },
 }
 
 /// Why a replica did not do what it was asked.
@@ -63,6 +74,15 @@ impl Message {
             Self::Read { key, .. } | Self::Write { key, .. } => Some(key),
             Self::Forward { request, .. } => Some(&request.key),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::List { .. } | Self::ListReply { .. } => None,
+        }
+    }
+
+    /// The partition of a request about more than one key, which decides the shard that serves it.
+    pub fn partition(&self) -> Option<PartitionId> {
+        match self {
+            Self::List { stretch, .. } => Some(stretch.partition),
+            _ => None,
         }
     }
 
@@ -71,6 +91,7 @@ impl Message {
             Self::Read { ticket, .. } | Self::ReadReply { ticket, .. } => *ticket,
             Self::Write { ticket, .. } | Self::WriteReply { ticket, .. } => *ticket,
             Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
+            Self::List { ticket, .. } | Self::ListReply { ticket, .. } => *ticket,
         }
     }
 
@@ -90,7 +111,12 @@ impl Message {
                 ticket,
                 outcome: Err(PutError::NotStored(ReplicaFailure::Unreachable.to_string())),
             }),
+            Self::List { .. } => Some(Self::ListReply {
+                ticket,
+                outcome: Err(ReplicaFailure::Unreachable),
+            }),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::ListReply { .. } => None,
         }
     }
 
@@ -108,6 +134,11 @@ impl Message {
                 object.size_bytes() + kept.map(|version| version.size_bytes()).sum::<usize>()
             }
             Self::Forward { request, .. } => request.version.size_bytes(),
+            Self::List { stretch, .. } => stretch.prefix.len() + stretch.after.len(),
+            Self::ListReply {
+                outcome: Ok(listed),
+                ..
+            } => listed.keys.iter().map(|listed| listed.key.len() + 8).sum(),
             _ => 0,
         };
         body + self.key().map_or(0, |key| key.bytes().len()) + 128

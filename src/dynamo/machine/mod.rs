@@ -11,6 +11,7 @@ pub mod router;
 
 mod desk;
 mod gets;
+mod listings;
 mod passed;
 mod puts;
 mod serving;

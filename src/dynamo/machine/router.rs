@@ -27,6 +27,8 @@ pub struct Activity {
     pub puts: u64,
     /// Stale replicas that were sent what they lacked after a get.
     pub read_repairs: u64,
+    /// Steps of listings that were coordinated.
+    pub lists: u64,
     /// Puts that were passed on to a node that keeps the key.
     pub forwards: u64,
     /// Questions put to guests.
@@ -128,6 +130,11 @@ impl<S: Storage> Machine<S> {
                 request,
                 timeout_ms,
             } => self.on_put(client, *request, timeout_ms, effects),
+            Event::List {
+                client,
+                stretch,
+                timeout_ms,
+            } => self.on_list(client, stretch, timeout_ms, effects),
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => self.view.buckets = buckets,
@@ -154,6 +161,15 @@ impl<S: Storage> Machine<S> {
                 request,
                 timeout_ms,
             } => self.on_forwarded(from, ticket, *request, timeout_ms, effects),
+            Message::List { ticket, stretch } => {
+                self.serve_list(from, ticket, &stretch, effects);
+            }
+            Message::ListReply { ticket, outcome } => {
+                self.with_listing(ticket, effects, |listing| match outcome {
+                    Ok(listed) => listing.on_reply(from, listed),
+                    Err(_) => listing.on_failure(from),
+                });
+            }
             Message::ReadReply { ticket, outcome } => {
                 self.with_get(ticket, effects, |get| match outcome {
                     Ok(object) => get.on_reply(from, object),
@@ -189,7 +205,8 @@ impl<S: Storage> Machine<S> {
             Some(Conversation::Put(_)) => {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
-            Some(Conversation::Forward(_)) | None => {} // It ended before its guest did.
+            // It ended before its guest did.
+            Some(Conversation::Forward(_) | Conversation::List(_)) | None => {}
         }
     }
 
@@ -202,6 +219,9 @@ impl<S: Storage> Machine<S> {
                 }
                 Some(Conversation::Forward(_)) => {
                     self.with_forward(ticket, effects, |forward| forward.on_deadline());
+                }
+                Some(Conversation::List(_)) => {
+                    self.with_listing(ticket, effects, |listing| listing.on_deadline());
                 }
                 None => {}
             }
