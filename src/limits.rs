@@ -76,6 +76,13 @@ pub const PAGE_KEYS_DEFAULT: usize = 100;
 /// A page token holds a key and little more.
 pub const PAGE_TOKEN_BYTES_MAX: usize = KEY_BYTES_MAX + 32;
 
+/// Requests of one batch that are under way at a time; the rest waits in the client's stream.
+pub const BATCH_ITEMS_MAX: usize = 64;
+/// Batches of one node at a time: together they fill a quarter of one shard's conversations.
+pub const BATCHES_MAX: usize = 64;
+/// How long a batch may wait for its client's next request.
+pub const BATCH_IDLE_MS: u64 = 30_000;
+
 /// One message between peers: a full object, its replaced versions, and room for names.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
 /// Messages waiting for one peer; beyond it the peer counts as unreachable.
@@ -152,6 +159,8 @@ pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(LIST_ITEMS_MAX * KEY_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(LIST_CHUNK_ITEMS * OBJECT_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
+const _: () = assert!(BATCHES_MAX * BATCH_ITEMS_MAX <= CONVERSATIONS_MAX / 4);
+const _: () = assert!(DEADLINE_MAX_MS < BATCH_IDLE_MS);
 const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);

@@ -529,6 +529,12 @@ async fn deadlines(table: &mut Table) {
     }
     let connection = table.node.connection.clone();
     let hint = "the deadline \"later\" is not one";
+    let gets = tokio_stream::empty::<proto::GetRequest>();
+    let came = connection.kv().batch_get(late(gets)).await;
+    table.row("batch get", came, INVALID, "BAD_DEADLINE", hint);
+    let puts = tokio_stream::empty::<proto::PutRequest>();
+    let came = connection.kv().batch_put(late(puts)).await;
+    table.row("batch put", came, INVALID, "BAD_DEADLINE", hint);
     let came = connection
         .cluster()
         .status(late(proto::StatusRequest {}))

@@ -7,12 +7,14 @@
 
 use crate::dynamo::coordinator::request::{GetError, PutError};
 use crate::dynamo::replica::storage::StorageError;
+use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
 use crate::node::registry::RegistryError;
 use crate::wasm::upload_error::UploadError;
 use crate::wire::bucket::PropertiesDecodeError;
 use crate::wire::key_value::RequestDecodeError;
 use crate::wire::keys::PageDecodeError;
+use crate::wire::proto::v1::ItemError;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -155,6 +157,47 @@ pub fn disk_full() -> Status {
         Some("not-stored"),
         error,
     )
+}
+
+/// A batch whose time is over; so many of its requests were still under way.
+pub fn batch_timeout(unanswered: usize) -> Status {
+    let outcome = if unanswered > 0 {
+        "unknown"
+    } else {
+        "not-stored"
+    };
+    let error = format!(
+        "the batch's deadline passed, or no request came for {BATCH_IDLE_MS} ms; {unanswered} requests were taken up and not answered, and what they put may be stored"
+    );
+    status(Code::DeadlineExceeded, "DEADLINE", Some(outcome), error)
+}
+
+/// This node answers as many batches as it can.
+pub fn too_many_batches() -> Status {
+    let error = format!(
+        "this node answers {BATCHES_MAX} batches already; retry after a pause, or at another node"
+    );
+    status(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        Some("not-stored"),
+        error,
+    )
+}
+
+/// The status of one request of a batch, which does not end the batch.
+pub fn of_item(status: &Status) -> ItemError {
+    let details = status.get_error_details();
+    let (reason, outcome) = match details.error_info() {
+        Some(info) => (info.reason.clone(), info.metadata.get("outcome").cloned()),
+        None => (String::new(), None), // Not one of ours.
+    };
+    ItemError {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        reason,
+        outcome: outcome.unwrap_or_default(),
+    }
 }
 
 /// A failure of this node that has no type of its own.
