@@ -4,13 +4,18 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
-use crate::dynamo::membership::member::{Member, MembersError};
 use crate::dynamo::names::{NameError, NodeId};
+use crate::dynamo::ring::member::check_members;
+use crate::dynamo::ring::member::{Member, MembersError};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
-use crate::dynamo::ring::preference::Ring;
-use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX};
+use crate::limits::{
+    PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX, TOKEN_BYTES_MAX, WEIGHT_MAX,
+};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 /// Where a node keeps its records.
@@ -37,7 +42,7 @@ impl TryFrom<String> for StorageEngine {
     }
 }
 
-/// One node of the cluster, as its configuration file lists it.
+/// One founding member of a cluster, as the configuration file lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MemberConfig {
@@ -45,9 +50,6 @@ pub struct MemberConfig {
     pub node: String,
     /// Where this node dials it: `host:port` of its peer listener.
     pub peer: String,
-    /// Where clients find it, for `rejoin cluster ring`.
-    #[serde(default)]
-    pub client: String,
     #[serde(default = "one")]
     pub weight: u16,
     #[serde(default)]
@@ -61,7 +63,7 @@ pub struct Config {
     /// Nodes of different clusters refuse each other.
     #[serde(default = "default_cluster")]
     pub cluster: String,
-    /// This node's name; one of the members.
+    /// This node's name; no other node of the cluster has it.
     pub node: String,
     /// The folder of everything that this node keeps.
     pub data: PathBuf,
@@ -73,8 +75,31 @@ pub struct Config {
     /// Listens for other nodes here.
     #[serde(default = "default_peer")]
     pub peer: SocketAddr,
-    /// The whole cluster, this node included.
+    /// Where clients find this node; where it listens, if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise_client: Option<String>,
+    /// Where other nodes find this node; where it listens, if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise_peer: Option<String>,
+    /// The members that found a new cluster, this node included, the same list on each of them. It is looked at
+    /// once; later changes are gossiped. Empty on a node that joins.
+    #[serde(default)]
     pub members: Vec<MemberConfig>,
+    /// Peer addresses of members, for a node that joins or has missed much: `host:port` (4.8.2).
+    #[serde(default)]
+    pub seeds: Vec<String>,
+    /// File with the secret that admits nodes to the cluster; readable by its owner alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join_token_file: Option<PathBuf>,
+    /// Capacity relative to other nodes, when this node joins.
+    #[serde(default = "one")]
+    pub weight: u16,
+    /// Where this node may fail together with others, when it joins.
+    #[serde(default)]
+    pub zone: String,
+    /// By name, nodes that this one dials elsewhere than they advertise.
+    #[serde(default)]
+    pub routes: BTreeMap<String, String>,
     /// Equal partitions of the ring; the same on every node, for ever.
     #[serde(default = "default_partitions")]
     pub partitions: u16,
@@ -107,9 +132,17 @@ pub enum ConfigError {
     #[error("`members`: {0}")]
     Members(#[from] MembersError),
     #[error(
-        "`members` does not list this node, {0}; every member lists the whole cluster, itself included"
+        "`members` does not list this node, {0}; founding members list all of them, themselves included, and a node that joins lists none"
     )]
     NotAMember(NodeId),
+    #[error(
+        "neither `members` nor `seeds` is given; list the founding members of a new cluster, or addresses of nodes of the one to join"
+    )]
+    Nowhere,
+    #[error("`weight` is {found}; give 1 to {WEIGHT_MAX}")]
+    Weight { found: u16 },
+    #[error("`join_token_file` {file}: {why}")]
+    Token { file: PathBuf, why: String },
     #[error("`partitions`: {0}")]
     Partitions(#[from] PartitionsError),
     #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
@@ -124,13 +157,18 @@ pub enum ConfigError {
 }
 
 /// The fields that `REJOIN_...` variables may set: all but the list of members.
-const FROM_ENVIRONMENT: [&str; 12] = [
+const FROM_ENVIRONMENT: [&str; 17] = [
     "cluster",
     "node",
     "data",
     "storage",
     "client",
     "peer",
+    "advertise_client",
+    "advertise_peer",
+    "join_token_file",
+    "weight",
+    "zone",
     "partitions",
     "shards",
     "guest_threads",
@@ -162,8 +200,17 @@ impl Config {
     /// Checks the fields against each other.
     pub fn check(&self) -> Result<(), ConfigError> {
         let me = self.node_id()?;
-        if !self.ring()?.members().iter().any(|member| member.id == me) {
-            return Err(ConfigError::NotAMember(me));
+        Partitions::new(self.partitions)?;
+        match self.founders()? {
+            Some(founders) if !founders.iter().any(|member| member.id == me) => {
+                return Err(ConfigError::NotAMember(me));
+            }
+            None if self.seeds.is_empty() => return Err(ConfigError::Nowhere),
+            _ => {}
+        }
+        if self.weight == 0 || self.weight > WEIGHT_MAX {
+            let found = self.weight;
+            return Err(ConfigError::Weight { found });
         }
         if self.plugin_bytes_max == 0 || self.plugin_bytes_max > PLUGIN_BYTES_MAX {
             let found = self.plugin_bytes_max;
@@ -181,12 +228,41 @@ impl Config {
         NodeId::new(&self.node).map_err(ConfigError::Node)
     }
 
-    /// The ring of the listed members.
-    pub fn ring(&self) -> Result<Ring, ConfigError> {
-        let partitions = Partitions::new(self.partitions)?;
+    /// The listed members, in the order of their names; none on a node that joins.
+    pub fn founders(&self) -> Result<Option<Vec<Member>>, ConfigError> {
+        if self.members.is_empty() {
+            return Ok(None);
+        }
         let members: Result<Vec<Member>, ConfigError> =
             self.members.iter().map(MemberConfig::member).collect();
-        Ok(Ring::new(partitions, members?)?)
+        let mut members = members?;
+        check_members(&members)?;
+        members.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(Some(members))
+    }
+
+    /// The secret that admits nodes, from its file.
+    pub fn join_token(&self) -> Result<Option<Bytes>, ConfigError> {
+        let Some(file) = &self.join_token_file else {
+            return Ok(None);
+        };
+        let refused = |why: String| ConfigError::Token {
+            file: file.clone(),
+            why,
+        };
+        let facts = std::fs::metadata(file).map_err(|error| refused(error.to_string()))?;
+        if facts.permissions().mode() & 0o077 != 0 {
+            let why = "others than its owner may read it; use `chmod 600`";
+            return Err(refused(why.to_owned()));
+        }
+        let token = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
+        let token = token.trim_ascii();
+        if token.len() < 16 || token.len() > TOKEN_BYTES_MAX {
+            let found = token.len();
+            let why = format!("the token has {found} bytes; give 16 to {TOKEN_BYTES_MAX}");
+            return Err(refused(why));
+        }
+        Ok(Some(Bytes::copy_from_slice(token)))
     }
 
     /// One per core unless told otherwise; a core's worth of guests must leave room for requests.

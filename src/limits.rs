@@ -52,6 +52,34 @@ pub const PARTITIONS_DEFAULT: u16 = 256;
 pub const MEMBERS_MAX: usize = 1000;
 /// Relative capacity of a node.
 pub const WEIGHT_MAX: u16 = 1000;
+/// A zone is a name: of a rack, a room, a data centre.
+pub const ZONE_BYTES_MAX: usize = 64;
+/// Nodes that a cluster remembers, those that have left included: the history of 4.8.1 is bounded.
+pub const NODES_KNOWN_MAX: usize = 2 * MEMBERS_MAX;
+/// `host:port`; host names have 253 bytes at most.
+pub const ADDRESS_BYTES_MAX: usize = 264;
+/// A member is not replaced sooner than this, whatever the policy says: a restart is no death.
+pub const REPLACE_AFTER_MS_MIN: u64 = 5_000;
+/// Changes of the members that are remembered, for people.
+pub const CHANGES_REMEMBERED_MAX: usize = 64;
+/// Why a change was made, in the words of whoever made it.
+pub const CHANGE_TEXT_BYTES_MAX: usize = 256;
+/// An opinion of who cannot be reached counts for so long; ten rounds of gossip, so that a few may be lost.
+pub const OPINION_LIFE_MS: u64 = 10_000;
+/// Nodes that one node says it does not reach.
+pub const SUSPECTS_MAX: usize = MEMBERS_MAX;
+/// A secret that admits nodes to the cluster.
+pub const TOKEN_BYTES_MAX: usize = 256;
+/// One sentence of one node to another.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// The paper's interval of gossip (4.8.1).
+pub const GOSSIP_INTERVAL_MS: u64 = 1_000;
+/// How long a node collects what it has moved before it tells the others.
+pub const PROGRESS_INTERVAL_MS: u64 = 200;
+/// How often a node looks whether a policy wants something done.
+pub const POLICY_INTERVAL_MS: u64 = 1_000;
+/// A newcomer waits so long for others, so that nodes that are started together join in one change.
+pub const JOIN_DELAY_MS: u64 = 2_000;
 /// Buckets of a cluster: each is a row of the metadata that every node holds.
 pub const BUCKETS_MAX: usize = 4096;
 /// Plugins of a cluster: each holds compiled code on every node.

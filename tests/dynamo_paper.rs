@@ -9,9 +9,9 @@
 mod stage;
 
 use bytes::Bytes;
-use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, Key, NodeId};
 use rejoin::dynamo::replica::storage::{Batch, Change, Item, Storage, StorageError};
+use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{Partitions, Token};
 use rejoin::dynamo::ring::preference::Ring;
 use rejoin::storage::memory::MemoryStorage;

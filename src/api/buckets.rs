@@ -36,7 +36,7 @@ impl Buckets for BucketsService {
         Ok(Response::new(proto::CreateBucketResponse {
             bucket: Some(encode(&name, &properties)),
             nodes_reached,
-            nodes_total: self.node.ring().members().len() as u32,
+            nodes_total: self.node.nodes_total() as u32,
         }))
     }
 
@@ -73,7 +73,7 @@ impl Buckets for BucketsService {
 impl BucketsService {
     /// Checks properties against this cluster: its size, its disks, its plugins.
     async fn check(&self, properties: &Properties) -> Result<(), Status> {
-        let nodes = self.node.ring().members().len();
+        let nodes = self.node.nodes_total();
         if usize::from(properties.n) > nodes {
             let error = format!(
                 "n is {}, but the cluster has {nodes} nodes; give 1 to {nodes}",

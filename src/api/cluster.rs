@@ -1,8 +1,12 @@
 //! `rejoin.v1.Cluster`: inspection, for operators and tests.
 
+use super::membership;
 use super::status;
 use crate::dynamo::machine::router::Activity;
+use crate::dynamo::membership::snapshot::Snapshot;
+use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::record::Replaced;
+use crate::dynamo::ring::member::Member;
 use crate::node::server::Node;
 use crate::wire::key_value::{decode_key, encode_sibling, encode_stored};
 use crate::wire::proto::v1 as proto;
@@ -24,9 +28,13 @@ impl Cluster for ClusterService {
         _: Request<proto::StatusRequest>,
     ) -> Result<Response<proto::StatusResponse>, Status> {
         let node = &self.node;
-        let peers = node.peers.all().map(|(id, link)| proto::Peer {
+        let snapshot = node.snapshot();
+        let peers = node.peers.all().into_iter().map(|(id, link)| proto::Peer {
             node: id.as_str().to_owned(),
-            address: link.address.clone(),
+            address: match snapshot.catalog.node(&id) {
+                Some(facts) => facts.peer_address.clone(),
+                None => String::new(),
+            },
             is_connected: link.is_connected(),
         });
         Ok(Response::new(proto::StatusResponse {
@@ -34,8 +42,8 @@ impl Cluster for ClusterService {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: node.clock.uptime_ms(),
             peers: peers.collect(),
-            ring_hash: node.ring().hash(),
-            metadata_hash: node.registry.catalog().hash(),
+            ring_hash: snapshot.placement.hash(),
+            metadata_hash: snapshot.hash,
             storage: node.store.name().to_owned(),
             durable_available: node.store.is_durable(),
             counters: self.counters().await,
@@ -46,17 +54,15 @@ impl Cluster for ClusterService {
         &self,
         _: Request<proto::RingRequest>,
     ) -> Result<Response<proto::RingResponse>, Status> {
-        let ring = self.node.ring();
+        let snapshot = self.node.snapshot();
+        let placement = &snapshot.placement;
         let owners = |partition| proto::Owners {
-            nodes: ring
-                .primaries(partition, u8::MAX)
-                .map(|id| id.as_str().to_owned())
-                .collect(),
+            nodes: names(&placement.holders(partition)),
         };
         Ok(Response::new(proto::RingResponse {
-            members: self.members(),
-            partitions: ring.partitions().all().map(owners).collect(),
-            ring_hash: ring.hash(),
+            members: members(&snapshot),
+            partitions: placement.partitions().all().map(owners).collect(),
+            ring_hash: placement.hash(),
         }))
     }
 
@@ -66,18 +72,44 @@ impl Cluster for ClusterService {
     ) -> Result<Response<proto::PreferenceListResponse>, Status> {
         let request = request.into_inner();
         let key = decode_key(&request.bucket, request.key).map_err(status::of_request)?;
-        let catalog = self.node.registry.catalog();
-        let Some(properties) = catalog.bucket(key.bucket()) else {
+        let snapshot = self.node.snapshot();
+        let Some(properties) = snapshot.catalog.bucket(key.bucket()) else {
             let error = format!("there is no bucket {}", key.bucket());
             return Err(status::missing("NO_SUCH_BUCKET", error));
         };
-        let partition = self.node.ring().partition_of(&key);
-        let nodes = self.node.ring().preference_list(partition);
+        let partition = snapshot.placement.partition_of(&key);
+        let seats = snapshot.placement.seats(partition, properties.n);
+        let mut nodes = names(&seats.primaries);
+        nodes.extend(names(&seats.others));
         Ok(Response::new(proto::PreferenceListResponse {
             partition: u32::from(partition.0),
-            nodes: nodes.map(|id| id.as_str().to_owned()).collect(),
+            nodes,
             n: u32::from(properties.n),
+            pending: names(&seats.pending),
         }))
+    }
+
+    async fn members(
+        &self,
+        _: Request<proto::MembersRequest>,
+    ) -> Result<Response<proto::MembersResponse>, Status> {
+        Ok(Response::new(membership::members(&self.node)))
+    }
+
+    async fn change(
+        &self,
+        request: Request<proto::ChangeRequest>,
+    ) -> Result<Response<proto::ChangeResponse>, Status> {
+        let changed = membership::change(&self.node, request.into_inner()).await;
+        changed.map(Response::new)
+    }
+
+    async fn set_policy(
+        &self,
+        request: Request<proto::SetPolicyRequest>,
+    ) -> Result<Response<proto::MembershipPolicy>, Status> {
+        let policy = membership::set_policy(&self.node, request.into_inner()).await;
+        policy.map(Response::new)
     }
 
     async fn local_record(
@@ -101,23 +133,6 @@ impl Cluster for ClusterService {
 }
 
 impl ClusterService {
-    fn members(&self) -> Vec<proto::Member> {
-        let config = &self.node.config;
-        let address = |node: &str| {
-            let listed = config.members.iter().find(|member| member.node == node);
-            listed
-                .map(|member| member.client.clone())
-                .unwrap_or_default()
-        };
-        let member = |member: &crate::dynamo::membership::member::Member| proto::Member {
-            node: member.id.as_str().to_owned(),
-            weight: u32::from(member.weight),
-            zone: member.zone.clone(),
-            address: address(member.id.as_str()),
-        };
-        self.node.ring().members().iter().map(member).collect()
-    }
-
     async fn counters(&self) -> HashMap<String, u64> {
         let mut counters = HashMap::new();
         for activity in self.node.activity().await {
@@ -135,6 +150,23 @@ impl ClusterService {
         counters.insert("storage_corrupt_items".to_owned(), health.corrupt_items);
         counters
     }
+}
+
+fn names(nodes: &[NodeId]) -> Vec<String> {
+    nodes.iter().map(|node| node.as_str().to_owned()).collect()
+}
+
+fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
+    let member = |member: &Member| proto::Member {
+        node: member.id.as_str().to_owned(),
+        weight: u32::from(member.weight),
+        zone: member.zone.clone(),
+        address: match snapshot.catalog.node(&member.id) {
+            Some(facts) => facts.client_address.clone(),
+            None => String::new(),
+        },
+    };
+    snapshot.placement.members().iter().map(member).collect()
 }
 
 fn counted(activity: &Activity) -> [(&'static str, u64); 14] {

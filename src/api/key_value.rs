@@ -67,7 +67,7 @@ impl Kv for KvService {
         request: Request<proto::ListKeysRequest>,
     ) -> Result<Response<proto::ListKeysResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        let partitions = self.node.ring().partitions();
+        let partitions = self.node.snapshot().placement.partitions();
         let asked = decode_page(request.into_inner(), partitions).map_err(status::of_page)?;
         let page = keys::page(&self.node, &asked, timeout_ms).await?;
         Ok(Response::new(page))

@@ -66,7 +66,7 @@ pub async fn page(
 impl Walk<'_> {
     async fn run(&mut self, half_time: Instant) -> Result<(), GetError> {
         let first = self.asked.from.clone();
-        let partitions = self.node.ring().partitions().count();
+        let partitions = self.node.snapshot().placement.partitions().count();
         let (node, asked, until) = (self.node, self.asked, self.until);
         let questions = (first.partition.0..partitions).map(|partition| {
             let partition = PartitionId(partition);
@@ -129,7 +129,8 @@ impl Walk<'_> {
     }
 
     fn into_response(self) -> proto::ListKeysResponse {
-        let is_over = self.reached.partition.0 >= self.node.ring().partitions().count();
+        let is_over =
+            self.reached.partition.0 >= self.node.snapshot().placement.partitions().count();
         let PageRequest { bucket, prefix, .. } = self.asked;
         proto::ListKeysResponse {
             keys: self.keys,

@@ -12,5 +12,6 @@ pub mod deadline;
 pub mod key_value;
 pub mod keys;
 pub mod listen;
+mod membership;
 pub mod plugins;
 pub mod status;

@@ -33,7 +33,7 @@ impl Plugins for PluginsService {
         Ok(Response::new(proto::PushResponse {
             plugin: Some(encode(digest, &facts)),
             nodes_ready: nodes_ready as u32,
-            nodes_total: self.node.ring().members().len() as u32,
+            nodes_total: self.node.nodes_total() as u32,
         }))
     }
 

@@ -6,6 +6,7 @@
 //! Invariant: a status without `outcome: unknown` means that nothing was stored.
 
 use crate::dynamo::coordinator::request::{GetError, PutError};
+use crate::dynamo::membership::snapshot::CommitError;
 use crate::dynamo::replica::storage::StorageError;
 use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
@@ -111,6 +112,16 @@ pub fn of_registry(error: RegistryError) -> Status {
         RegistryError::Exists(_) => status(Code::AlreadyExists, "BUCKET_EXISTS", None, error),
         RegistryError::Edit(_) => status(Code::ResourceExhausted, "METADATA_FULL", None, error),
         RegistryError::Storage(_) => status(Code::Internal, "STORAGE", None, error),
+        RegistryError::Plan(_) | RegistryError::Commit(CommitError::Plan(_)) => {
+            status(Code::FailedPrecondition, "NO_SUCH_CHANGE", None, error)
+        }
+        RegistryError::Commit(CommitError::Edit(_)) => {
+            status(Code::ResourceExhausted, "METADATA_FULL", None, error)
+        }
+        RegistryError::Commit(CommitError::Overtaken { .. }) => {
+            status(Code::Aborted, "OVERTAKEN", None, error)
+        }
+        RegistryError::Stopped => status(Code::Unavailable, "STOPPING", None, error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::arguments::{Cluster, Server};
 use super::connection::Connection;
+use super::members;
 use super::output::{print_json, sibling, sibling_line};
 use crate::wire::proto::v1 as proto;
 use serde_json::json;
@@ -16,6 +17,7 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
             preference(bucket, key, &connection, server.json).await
         }
         Cluster::Record { bucket, key } => record(bucket, key, &connection, server.json).await,
+        other => members::run(other, &connection, server.json).await,
     }
 }
 

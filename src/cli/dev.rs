@@ -42,6 +42,7 @@ fn plan(folder: PathBuf, nodes: usize, wiring: Wiring) -> anyhow::Result<Plan> {
         binary: std::env::current_exe().context("finding this program")?,
         folder,
         nodes,
+        spares: 0,
         wiring,
         storage: StorageEngine::Sled,
     })

@@ -12,7 +12,9 @@ use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub struct Plan {
     /// Everything that the nodes keep.
     pub folder: PathBuf,
     pub nodes: usize,
+    /// Nodes that are ready to be started and to join; they come after the others.
+    pub spares: usize,
     pub wiring: Wiring,
     pub storage: StorageEngine,
 }
@@ -77,30 +81,51 @@ impl LocalCluster {
             child: None,
         };
         let mut cluster = Self {
-            nodes: (0..plan.nodes).map(node).collect(),
+            nodes: (0..plan.nodes + plan.spares).map(node).collect(),
             links: BTreeMap::new(),
             plan,
         };
+        cluster.write_token()?;
         if cluster.plan.wiring == Wiring::Links {
             cluster.lay_links().await?;
         }
-        for place in 0..cluster.plan.nodes {
+        for place in 0..cluster.nodes.len() {
             cluster.write_config(place)?;
+        }
+        for place in 0..cluster.plan.nodes {
             cluster.start_node(place).await?;
         }
         Ok(cluster)
     }
 
+    /// The secret that lets the spares in; drawn anew for every cluster.
+    fn write_token(&self) -> anyhow::Result<()> {
+        let file = self.token_file();
+        if file.exists() {
+            return Ok(());
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let options = options.write(true).create_new(true).mode(0o600);
+        let token: [u8; 16] = rand::random();
+        let mut open = options.open(&file).context("writing the join token")?;
+        open.write_all(hex::encode(token).as_bytes())?;
+        Ok(())
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.plan.folder.join("join-token")
+    }
+
     async fn lay_links(&mut self) -> anyhow::Result<()> {
-        for from in 0..self.plan.nodes {
-            for to in (0..self.plan.nodes).filter(|to| *to != from) {
+        for from in 0..self.nodes.len() {
+            for to in (0..self.nodes.len()).filter(|to| *to != from) {
                 self.links.insert((from, to), Link::open().await?);
             }
         }
         Ok(())
     }
 
-    /// Names of the nodes, in the order of their places.
+    /// Names of the nodes, in the order of their places, spares included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.nodes.iter().map(|node| node.name.as_str())
     }
@@ -126,13 +151,17 @@ impl LocalCluster {
         let members = (0..self.plan.nodes).map(|other| MemberConfig {
             node: self.nodes[other].name.clone(),
             peer: self.peer_address(place, other).to_string(),
-            client: match self.plan.wiring {
-                Wiring::Ports(_) => self.nodes[other].client.to_string(),
-                Wiring::Links => String::new(),
-            },
             weight: 1,
             zone: String::new(),
         });
+        let is_founder = place < self.plan.nodes;
+        let founders = (0..self.plan.nodes).filter(|_| !is_founder);
+        let seeds = founders.map(|other| self.peer_address(place, other).to_string());
+        let others = (0..self.nodes.len()).filter(|other| *other != place);
+        let route = |other: usize| {
+            let address = self.peer_address(place, other).to_string();
+            (self.nodes[other].name.clone(), address)
+        };
         let config = Config {
             cluster: "dev".to_owned(),
             node: self.nodes[place].name.clone(),
@@ -140,7 +169,14 @@ impl LocalCluster {
             storage: self.plan.storage,
             client: client_address(self.plan.wiring, place),
             peer: listen_address(self.plan.wiring, place),
-            members: members.collect(),
+            advertise_client: None,
+            advertise_peer: None,
+            members: members.filter(|_| is_founder).collect(),
+            seeds: seeds.collect(),
+            join_token_file: Some(self.token_file()),
+            weight: 1,
+            zone: String::new(),
+            routes: others.map(route).collect(),
             partitions: PARTITIONS_DEFAULT,
             shards: 0,
             guest_threads: 0,

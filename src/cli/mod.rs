@@ -13,6 +13,7 @@ pub mod dev;
 pub mod key_value;
 pub mod keys;
 pub mod local;
+mod members;
 pub mod output;
 pub mod plugin;
 pub mod proxy;

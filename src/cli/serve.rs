@@ -7,7 +7,7 @@ use super::arguments::Serve;
 use super::output::print_json;
 use crate::api::listen::{serve_clients, serve_peers};
 use crate::config::Config;
-use crate::node::server::Node;
+use crate::node::server::{Addresses, Node};
 use anyhow::Context as _;
 use serde_json::json;
 use std::io::IsTerminal as _;
@@ -54,7 +54,8 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
     let config = serve.load()?;
     let mut signals = Signals::listen()?;
     let listeners = Listeners::bind(&config).await?;
-    let (node, running) = Node::start(config).await?;
+    let addresses = listeners.advertised(&config);
+    let (node, running) = Node::start(config, addresses).await?;
     let (stopping, _) = watch::channel(false);
     let clients = tokio::spawn(serve_clients(
         Arc::clone(&node),
@@ -107,6 +108,18 @@ impl Listeners {
             clients,
             peers,
         })
+    }
+
+    /// What the configuration says, or where this node really listens.
+    fn advertised(&self, config: &Config) -> Addresses {
+        let said = |said: &Option<String>, bound: SocketAddr| {
+            let said = said.clone();
+            said.unwrap_or_else(|| bound.to_string())
+        };
+        Addresses {
+            client: said(&config.advertise_client, self.client_address),
+            peer: said(&config.advertise_peer, self.peer_address),
+        }
     }
 }
 

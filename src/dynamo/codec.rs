@@ -5,7 +5,8 @@
 //!
 //! Invariant: any input decodes to `Ok` or `Err`; nothing is allocated for an entry before its bytes are there.
 
-use super::names::Digest;
+use super::names::{Digest, NodeId};
+use crate::limits::NODE_NAME_BYTES_MAX;
 use bytes::Bytes;
 
 /// Why bytes were not believed.
@@ -68,6 +69,10 @@ impl Writer {
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
         self.raw(bytes);
+    }
+
+    pub fn node(&mut self, node: &NodeId) {
+        self.bytes(node.as_str().as_bytes());
     }
 
     pub fn finish(self) -> Bytes {
@@ -166,6 +171,11 @@ impl Reader {
         let mut digest = [0; 32];
         digest.copy_from_slice(&self.raw(32)?);
         Ok(Digest(digest))
+    }
+
+    pub fn node(&mut self) -> Result<NodeId, DecodeError> {
+        let name = self.text("a node name", NODE_NAME_BYTES_MAX)?;
+        NodeId::new(&name).map_err(|_| DecodeError::Malformed("a node name"))
     }
 
     /// Refuses a format that this release does not read.

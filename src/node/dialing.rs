@@ -2,12 +2,14 @@
 //!
 //! Long-lived and batched: many messages travel in one frame when many wait. Knows nothing of what they say.
 //!
-//! Invariant: a peer counts as connected only after both sides have named the same cluster and ring.
+//! Invariant: a peer counts as connected only after both sides have named the same cluster and size of the ring.
 
-use super::peers::{Link, Peers};
+use super::peers::{Letter, Link, Peers};
+use super::registry::Registry;
 use super::switchboard::Switchboard;
-use crate::dynamo::machine::message::Message;
+use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::NodeId;
+use crate::dynamo::ring::partition::Partitions;
 use crate::limits::PEER_MESSAGE_BYTES_MAX;
 use crate::wire::peer::{decode, encode};
 use crate::wire::proto::peer::peer_client::PeerClient;
@@ -22,7 +24,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status, Streaming};
 
 /// Of the protocol between nodes.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Messages of one frame.
 const BATCH_MAX: usize = 256;
 /// From here on a frame is full.
@@ -33,6 +35,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
+/// How soon a seed that is connected already, or is this very node, is looked at again.
+const SEED_INTERVAL: Duration = Duration::from_secs(10);
 /// Flow control of one stream: enough for the values of a busy moment.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 
@@ -41,7 +45,7 @@ const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
 pub struct Identity {
     pub cluster: String,
     pub node: NodeId,
-    pub ring_hash: u64,
+    pub partitions: Partitions,
 }
 
 impl Identity {
@@ -51,9 +55,9 @@ impl Identity {
                 cluster: self.cluster.clone(),
                 node: self.node.as_str().to_owned(),
                 version: PROTOCOL,
-                ring_hash: self.ring_hash,
+                partitions: u32::from(self.partitions.count()),
             }),
-            envelopes: Vec::new(),
+            ..Frame::default()
         }
     }
 
@@ -74,79 +78,157 @@ impl Identity {
                 hello.version
             )));
         }
-        if hello.ring_hash != self.ring_hash {
-            return Err(Status::failed_precondition(
-                "the members or partitions differ; `members` and `partitions` must be the same on every node",
-            ));
+        let ours = u32::from(self.partitions.count());
+        if hello.partitions != ours {
+            return Err(Status::failed_precondition(format!(
+                "this ring has {ours} partitions, not {}; `partitions` must be the same on every node, for ever",
+                hello.partitions
+            )));
         }
         NodeId::new(&hello.node).map_err(|error| Status::invalid_argument(error.to_string()))
     }
 }
 
-/// Dials one peer again and again until `stopping` says so.
+/// Whom to dial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A node that is known by name.
+    Node(NodeId),
+    /// Whoever is there: it says its name (4.8.2).
+    Seed,
+}
+
+/// What a dialled connection serves.
+#[derive(Clone)]
+pub struct Exchange {
+    pub identity: Identity,
+    pub peers: Arc<Peers>,
+    pub switchboard: Switchboard,
+    pub registry: Arc<Registry>,
+}
+
+/// Dials one address again and again until `stopping` says so.
 pub async fn keep_connected(
-    peer: NodeId,
-    identity: Identity,
-    peers: Arc<Peers>,
-    switchboard: Switchboard,
+    target: Target,
+    address: String,
+    exchange: Exchange,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let Some(link) = peers.link(&peer) else {
-        return;
-    };
     let mut backoff = BACKOFF_MIN;
     loop {
+        let mut met = None;
         let dialled = tokio::select! {
-            dialled = dial(&peer, &identity, link, &switchboard) => dialled,
-            _ = stopping.wait_for(|stop| *stop) => break,
+            dialled = exchange.dial(&target, &address, &mut met) => Some(dialled),
+            _ = stopping.wait_for(|stop| *stop) => None,
         };
-        match dialled {
-            Ok(()) => backoff = BACKOFF_MIN,
-            Err(error) => tracing::debug!(%peer, %error, "not connected"),
-        }
+        let Some(dialled) = dialled else {
+            return exchange.part(met).await;
+        };
+        let pause = match dialled {
+            Ok(Dialled::Served) => {
+                backoff = BACKOFF_MIN;
+                backoff
+            }
+            Ok(Dialled::NotNeeded) => SEED_INTERVAL,
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::debug!(?target, address, error, "not connected");
+                backoff
+            }
+        };
+        exchange.part(met).await;
         tokio::select! {
-            () = tokio::time::sleep(backoff) => {}
+            () = tokio::time::sleep(pause) => {}
             _ = stopping.wait_for(|stop| *stop) => break,
         }
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
-    link.disconnect(&peer, &switchboard).await;
 }
 
-/// Connects, and serves the stream until it breaks. Ok: it was up for a while.
-async fn dial(
-    peer: &NodeId,
-    identity: &Identity,
-    link: &Link,
-    switchboard: &Switchboard,
-) -> anyhow::Result<()> {
-    // A connection that is closed while it is being set up has been seen to leave the call without an answer.
-    let opening = tokio::time::timeout(OPEN_TIMEOUT, open(peer, identity, link));
-    let mut opened = opening
-        .await
-        .context("opening the stream took too long")??;
-    let queue = link.connect(opened.channel);
-    if opened.first.send(queue).await.is_err() {
-        link.disconnect(peer, switchboard).await;
-        anyhow::bail!("the stream broke at once");
+enum Dialled {
+    /// It was up for a while.
+    Served,
+    /// A seed that this node is connected to, or is itself.
+    NotNeeded,
+}
+
+impl Exchange {
+    /// Connects, and serves the stream until it breaks. `met` is who has to be told when it ends.
+    async fn dial(
+        &self,
+        target: &Target,
+        address: &str,
+        met: &mut Option<(NodeId, Arc<Link>)>,
+    ) -> anyhow::Result<Dialled> {
+        // A connection that is closed while it is being set up has been seen to leave the call without an answer.
+        let opening = tokio::time::timeout(OPEN_TIMEOUT, open(address, &self.identity));
+        let mut opened = opening
+            .await
+            .context("opening the stream took too long")??;
+        let peer = opened.peer.clone();
+        if let Target::Node(expected) = target {
+            anyhow::ensure!(peer == *expected, "{address} is {peer}, not {expected}");
+        }
+        let link = self.peers.meet(&peer).context("too many nodes are known")?;
+        if *target == Target::Seed && (peer == *self.peers.me() || link.is_connected()) {
+            self.registry.seed(peer);
+            return Ok(Dialled::NotNeeded);
+        }
+        let queue = link.connect(opened.channel);
+        *met = Some((peer.clone(), Arc::clone(&link)));
+        anyhow::ensure!(
+            opened.first.send(queue).await.is_ok(),
+            "the stream broke at once"
+        );
+        tracing::info!(%peer, address, "connected");
+        if *target == Target::Seed {
+            self.registry.seed(peer.clone());
+        }
+        let reason = self.serve(&peer, &link, &mut opened.incoming).await;
+        tracing::info!(%peer, reason, "disconnected");
+        Ok(Dialled::Served)
     }
-    tracing::info!(%peer, address = %link.address, "connected");
-    let ended = serve(peer, link, switchboard, &mut opened.incoming).await;
-    link.disconnect(peer, switchboard).await;
-    tracing::info!(%peer, reason = %ended, "disconnected");
-    Ok(())
+
+    /// The stream is gone: whatever was asked on it is answered with a failure.
+    async fn part(&self, met: Option<(NodeId, Arc<Link>)>) {
+        if let Some((peer, link)) = met {
+            link.disconnect(&peer, &self.switchboard).await;
+        }
+    }
+
+    /// Hands answers to their shards until the stream ends; says why it did.
+    async fn serve(&self, peer: &NodeId, link: &Link, incoming: &mut Streaming<Frame>) -> String {
+        loop {
+            match incoming.message().await {
+                Ok(Some(frame)) => {
+                    for letter in letters(peer, frame) {
+                        match letter {
+                            Letter::Message(message) => {
+                                link.on_answer(&message);
+                                self.switchboard.deliver(peer, message).await;
+                            }
+                            Letter::Gossip(gossip) => self.registry.hear(peer.clone(), gossip),
+                        }
+                    }
+                }
+                Ok(None) => return "the peer closed the stream".to_owned(),
+                Err(status) => return status.message().to_owned(),
+            }
+        }
+    }
 }
 
 /// A stream to a peer that has said who it is.
 struct Opened {
+    peer: NodeId,
     channel: Channel,
     /// Takes the queue of what is to be sent.
-    first: mpsc::Sender<mpsc::Receiver<Message>>,
+    first: mpsc::Sender<mpsc::Receiver<Letter>>,
     incoming: Streaming<Frame>,
 }
 
-async fn open(peer: &NodeId, identity: &Identity, link: &Link) -> anyhow::Result<Opened> {
-    let channel = endpoint(&link.address)?.connect().await?;
+async fn open(address: &str, identity: &Identity) -> anyhow::Result<Opened> {
+    let channel = endpoint(address)?.connect().await?;
     let (first, rest) = mpsc::channel(1);
     let mut client = PeerClient::new(channel.clone())
         .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
@@ -154,9 +236,8 @@ async fn open(peer: &NodeId, identity: &Identity, link: &Link) -> anyhow::Result
     let outgoing = outgoing(identity.hello(), rest);
     let mut incoming = client.link(Request::new(outgoing)).await?.into_inner();
     let hello = incoming.message().await?;
-    let named = identity.check(hello.unwrap_or_default())?;
-    anyhow::ensure!(named == *peer, "{} is {named}, not {peer}", link.address);
     Ok(Opened {
+        peer: identity.check(hello.unwrap_or_default())?,
         channel,
         first,
         incoming,
@@ -177,7 +258,7 @@ fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
 /// The hello, and once the peer has answered it, whatever is queued.
 fn outgoing(
     hello: Frame,
-    mut queue: mpsc::Receiver<mpsc::Receiver<Message>>,
+    mut queue: mpsc::Receiver<mpsc::Receiver<Letter>>,
 ) -> impl Stream<Item = Frame> + Send + 'static {
     let frames = async move {
         match queue.recv().await {
@@ -188,58 +269,57 @@ fn outgoing(
     tokio_stream::once(hello).chain(frames.flatten_stream())
 }
 
-/// Queued messages, as many in one frame as wait.
-pub fn frames(queue: mpsc::Receiver<Message>) -> impl Stream<Item = Frame> + Send + 'static {
+/// Queued letters, as many in one frame as wait.
+pub fn frames(queue: mpsc::Receiver<Letter>) -> impl Stream<Item = Frame> + Send + 'static {
     futures_util::stream::unfold(queue, async |mut queue| {
-        let first = queue.recv().await?;
-        let mut bytes = first.size_bytes();
-        let mut envelopes = vec![encode(&first)];
-        while envelopes.len() < BATCH_MAX && bytes < BATCH_BYTES {
-            let Ok(message) = queue.try_recv() else { break };
-            bytes += message.size_bytes();
-            envelopes.push(encode(&message));
+        let mut frame = Frame::default();
+        let mut bytes = enclose(&mut frame, queue.recv().await?);
+        let mut letters = 1;
+        while letters < BATCH_MAX && bytes < BATCH_BYTES {
+            let Ok(letter) = queue.try_recv() else { break };
+            bytes += enclose(&mut frame, letter);
+            letters += 1;
         }
-        let frame = Frame {
-            hello: None,
-            envelopes,
-        };
         Some((frame, queue))
     })
 }
 
-/// Hands answers to their shards until the stream ends; says why it did.
-async fn serve(
-    peer: &NodeId,
-    link: &Link,
-    switchboard: &Switchboard,
-    incoming: &mut Streaming<Frame>,
-) -> String {
-    loop {
-        match incoming.message().await {
-            Ok(Some(frame)) => {
-                for message in messages(peer, frame) {
-                    link.on_answer(&message);
-                    switchboard.deliver(peer, message).await;
-                }
-            }
-            Ok(None) => return "the peer closed the stream".to_owned(),
-            Err(status) => return status.message().to_owned(),
+/// Puts a letter into a frame; says what it weighs.
+fn enclose(frame: &mut Frame, letter: Letter) -> usize {
+    match letter {
+        Letter::Message(message) => {
+            frame.envelopes.push(encode(&message));
+            message.size_bytes()
+        }
+        Letter::Gossip(gossip) => {
+            let gossip = gossip.encode();
+            let bytes = gossip.len();
+            frame.gossip.push(gossip);
+            bytes
         }
     }
 }
 
 /// What a frame holds, without what cannot be believed.
-pub fn messages(peer: &NodeId, frame: Frame) -> impl Iterator<Item = Message> {
-    frame
-        .envelopes
-        .into_iter()
-        .filter_map(move |envelope| match decode(envelope) {
-            Ok(message) => Some(message),
-            Err(error) => {
-                tracing::warn!(%peer, %error, "a message was dropped");
-                None
-            }
-        })
+pub fn letters(peer: &NodeId, frame: Frame) -> impl Iterator<Item = Letter> {
+    let believed = move |letter: Result<Letter, String>| match letter {
+        Ok(letter) => Some(letter),
+        Err(error) => {
+            tracing::warn!(%peer, error, "a message was dropped");
+            None
+        }
+    };
+    let message = |envelope| match decode(envelope) {
+        Ok(message) => Ok(Letter::Message(message)),
+        Err(error) => Err(error.to_string()),
+    };
+    let gossip = |bytes| match Gossip::decode(bytes) {
+        Ok(gossip) => Ok(Letter::Gossip(gossip)),
+        Err(error) => Err(format!("gossip {error}")),
+    };
+    let messages = frame.envelopes.into_iter().map(message);
+    let gossip = frame.gossip.into_iter().map(gossip);
+    messages.chain(gossip).filter_map(believed)
 }
 
 /// A client for the calls beside the stream.

@@ -16,6 +16,7 @@ use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::replica::listing::Stretch;
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -55,6 +56,7 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    Placement(Arc<Placement>),
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,

@@ -1,11 +1,12 @@
-//! Serves the other nodes: their streams, the exchange of metadata, and plugins.
+//! Serves the other nodes: their streams, and plugins.
 //!
 //! On a listener of its own, apart from clients.
 //!
-//! Invariant: a stream is served only after its peer has named this cluster, this ring and a member.
+//! Invariant: a stream is served only after its peer has named this cluster and the size of its ring; of a stranger
+//! only gossip is heard, and the steward believes it only with the token.
 
-use super::dialing::{Identity, frames, messages};
-use super::peers::Peers;
+use super::dialing::{Identity, frames, letters};
+use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
 use super::registry::Registry;
 use super::switchboard::Switchboard;
@@ -50,32 +51,18 @@ impl Peer for PeerService {
             .await
             .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))??;
         let peer = self.identity.check(first.unwrap_or_default())?;
-        let Some(link) = self.peers.link(&peer) else {
-            return Err(Status::permission_denied(format!("{peer} is not a member")));
+        let Some(link) = self.peers.meet(&peer) else {
+            return Err(Status::resource_exhausted("too many nodes are known"));
         };
         let (replies, queue) = link.accept();
-        let (peers, switchboard) = (Arc::clone(&self.peers), self.switchboard.clone());
+        let (switchboard, registry) = (self.switchboard.clone(), Arc::clone(&self.registry));
         // Detached: it ends with the stream, which ends with the connection or the server.
         tokio::spawn(async move {
-            receive(&peer, &switchboard, incoming).await;
-            if let Some(link) = peers.link(&peer) {
-                link.abandon(&replies);
-            }
+            receive(&peer, &switchboard, &registry, incoming).await;
+            link.abandon(&replies);
         });
         let hello = tokio_stream::once(self.identity.hello());
         Ok(Response::new(Box::pin(hello.chain(frames(queue)).map(Ok))))
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<proto::Catalog>,
-    ) -> Result<Response<proto::Catalog>, Status> {
-        let request = request.into_inner();
-        self.check_cluster(&request.cluster)?;
-        let reply = self.registry.on_exchange(request).await;
-        Ok(Response::new(
-            reply.map_err(|error| Status::internal(format!("{error:#}")))?,
-        ))
     }
 
     async fn fetch_plugin(
@@ -112,19 +99,21 @@ impl Peer for PeerService {
     }
 }
 
-impl PeerService {
-    fn check_cluster(&self, cluster: &str) -> Result<(), Status> {
-        match cluster == self.identity.cluster {
-            true => Ok(()),
-            false => Err(Status::failed_precondition("another cluster")),
-        }
-    }
-}
-
-async fn receive(peer: &NodeId, switchboard: &Switchboard, mut incoming: Streaming<proto::Frame>) {
+async fn receive(
+    peer: &NodeId,
+    switchboard: &Switchboard,
+    registry: &Registry,
+    mut incoming: Streaming<proto::Frame>,
+) {
     while let Ok(Some(frame)) = incoming.message().await {
-        for message in messages(peer, frame) {
-            switchboard.deliver(peer, message).await;
+        for letter in letters(peer, frame) {
+            match letter {
+                Letter::Gossip(gossip) => registry.hear(peer.clone(), gossip),
+                Letter::Message(message) if registry.knows(peer) => {
+                    switchboard.deliver(peer, message).await;
+                }
+                Letter::Message(_) => tracing::warn!(%peer, "a message of a stranger was dropped"),
+            }
         }
     }
 }

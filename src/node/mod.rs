@@ -7,9 +7,12 @@
 pub mod clock;
 pub mod commit;
 pub mod dialing;
+mod foundation;
 pub mod inbox;
 pub mod keys;
 pub mod listening;
+pub mod meeting;
+pub mod office;
 pub mod peers;
 pub mod plugins;
 pub mod registry;

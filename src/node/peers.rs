@@ -1,5 +1,7 @@
 //! The other nodes as this one reaches them: who is connected, and what waits to be sent.
 //!
+//! Nodes come with the membership and stay for the life of the process: a late answer may still be on its way.
+//!
 //! A request goes out on the stream that this node dialled, a reply on the stream on which its request
 //! came. Connects nothing itself: `dialing` and `listening` do.
 //!
@@ -9,22 +11,33 @@
 use super::switchboard::Switchboard;
 use crate::dynamo::coordinator::request::PutError;
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
+use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::{NodeId, Ticket};
-use crate::limits::PEER_QUEUE_MAX;
+use crate::limits::{NODES_KNOWN_MAX, PEER_QUEUE_MAX};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
 /// All other nodes.
 pub struct Peers {
     me: NodeId,
-    links: BTreeMap<NodeId, Link>,
+    /// Held to look a link up or to add one; never over an await.
+    links: RwLock<BTreeMap<NodeId, Arc<Link>>>,
+}
+
+/// What goes to one other node over its stream.
+#[derive(Debug)]
+pub enum Letter {
+    /// From shard to shard.
+    Message(Message),
+    /// From steward to steward.
+    Gossip(Gossip),
 }
 
 /// One other node.
+#[derive(Default)]
 pub struct Link {
-    pub address: String,
     /// Guards the streams' queues and what was asked; never held over an await.
     state: Mutex<State>,
 }
@@ -32,11 +45,11 @@ pub struct Link {
 #[derive(Default)]
 struct State {
     /// Of the stream that this node dialled; none while it is not connected.
-    requests: Option<mpsc::Sender<Message>>,
+    requests: Option<mpsc::Sender<Letter>>,
     /// For other calls over the same connection.
     channel: Option<Channel>,
     /// Of the stream that the peer dialled.
-    replies: Option<mpsc::Sender<Message>>,
+    replies: Option<mpsc::Sender<Letter>>,
     /// Requests that were sent and not answered. Bounded by the conversations of the shards.
     asked: HashMap<Ticket, Asked>,
 }
@@ -50,17 +63,10 @@ enum Asked {
 }
 
 impl Peers {
-    pub fn new(me: NodeId, addresses: impl IntoIterator<Item = (NodeId, String)>) -> Self {
-        let link = |address| Link {
-            address,
-            state: Mutex::default(),
-        };
+    pub fn new(me: NodeId) -> Self {
         Self {
             me,
-            links: addresses
-                .into_iter()
-                .map(|(id, address)| (id, link(address)))
-                .collect(),
+            links: RwLock::default(),
         }
     }
 
@@ -68,17 +74,32 @@ impl Peers {
         &self.me
     }
 
-    pub fn all(&self) -> impl Iterator<Item = (&NodeId, &Link)> {
-        self.links.iter()
+    pub fn all(&self) -> Vec<(NodeId, Arc<Link>)> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        let pair = |(id, link): (&NodeId, &Arc<Link>)| (id.clone(), Arc::clone(link));
+        links.iter().map(pair).collect()
     }
 
-    pub fn link(&self, node: &NodeId) -> Option<&Link> {
-        self.links.get(node)
+    pub fn link(&self, node: &NodeId) -> Option<Arc<Link>> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.get(node).cloned()
+    }
+
+    /// The link to a node, new or not; none if there are too many.
+    pub fn meet(&self, node: &NodeId) -> Option<Arc<Link>> {
+        if let Some(link) = self.link(node) {
+            return Some(link);
+        }
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        if links.len() >= 2 * NODES_KNOWN_MAX {
+            return None;
+        }
+        Some(Arc::clone(links.entry(node.clone()).or_default()))
     }
 
     /// Queues a message. The error is what the sender is to be told: the request certainly did not leave.
     pub fn send(&self, to: &NodeId, message: Message) -> Result<(), Option<Message>> {
-        let Some(link) = self.links.get(to) else {
+        let Some(link) = self.link(to) else {
             return Err(message.undelivered());
         };
         match asked(&message) {
@@ -87,10 +108,17 @@ impl Peers {
         }
     }
 
+    /// Queues gossip, on whichever stream there is. What finds none is lost; the next round brings it.
+    pub fn send_gossip(&self, to: &NodeId, gossip: Gossip) {
+        if let Some(link) = self.link(to) {
+            link.send_gossip(gossip);
+        }
+    }
+
     /// The peers that this node is connected to, with a channel to each.
     pub fn connected(&self) -> Vec<(NodeId, Channel)> {
-        let channel = |(id, link): (&NodeId, &Link)| Some((id.clone(), link.channel()?));
-        self.links.iter().filter_map(channel).collect()
+        let channel = |(id, link): (NodeId, Arc<Link>)| Some((id, link.channel()?));
+        self.all().into_iter().filter_map(channel).collect()
     }
 }
 
@@ -105,19 +133,30 @@ impl Link {
         let Some(requests) = &state.requests else {
             return Err(message.undelivered());
         };
-        match requests.try_send(message) {
+        match requests.try_send(Letter::Message(message)) {
             Ok(()) => {
                 state.asked.insert(ticket, kind);
                 Ok(())
             }
-            Err(error) => Err(error.into_inner().undelivered()),
+            Err(error) => match error.into_inner() {
+                Letter::Message(message) => Err(message.undelivered()),
+                Letter::Gossip(_) => Err(None),
+            },
         }
     }
 
     fn send_reply(&self, message: Message) -> Result<(), Option<Message>> {
         match &self.lock().replies {
-            Some(replies) => replies.try_send(message).map_err(|_| None),
+            Some(replies) => replies.try_send(Letter::Message(message)).map_err(|_| None),
             None => Err(None),
+        }
+    }
+
+    fn send_gossip(&self, gossip: Gossip) {
+        let state = self.lock();
+        let stream = state.requests.as_ref().or(state.replies.as_ref());
+        if stream.is_none_or(|stream| stream.try_send(Letter::Gossip(gossip)).is_err()) {
+            tracing::trace!("gossip had nowhere to go");
         }
     }
 
@@ -130,7 +169,7 @@ impl Link {
     }
 
     /// The stream that this node dialled is up. Returns what is to be sent on it.
-    pub fn connect(&self, channel: Channel) -> mpsc::Receiver<Message> {
+    pub fn connect(&self, channel: Channel) -> mpsc::Receiver<Letter> {
         let (requests, queue) = mpsc::channel(PEER_QUEUE_MAX);
         let mut state = self.lock();
         state.requests = Some(requests);
@@ -156,14 +195,14 @@ impl Link {
     }
 
     /// The peer dialled a stream. Returns what is to be sent back on it.
-    pub fn accept(&self) -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+    pub fn accept(&self) -> (mpsc::Sender<Letter>, mpsc::Receiver<Letter>) {
         let (replies, queue) = mpsc::channel(PEER_QUEUE_MAX);
         self.lock().replies = Some(replies.clone());
         (replies, queue)
     }
 
     /// A stream that the peer dialled is gone; a later one stays.
-    pub fn abandon(&self, replies: &mpsc::Sender<Message>) {
+    pub fn abandon(&self, replies: &mpsc::Sender<Letter>) {
         let mut state = self.lock();
         if state
             .replies

@@ -1,227 +1,214 @@
-//! The node's catalog of buckets and plugins: kept on disk, told to the shards, exchanged with peers.
+//! What the rest of the node sees of the steward: what it knows of the cluster, and how it is asked.
 //!
-//! Dynamo 4.8.1: every second with a peer at random, and at once when something is edited here. Merging is
-//! the core's.
+//! The steward works in a task of its own (`office`); orders go there through a channel, and what is published is
+//! watched.
 //!
-//! Invariant: what the shards work by was on this node's disk before.
+//! Invariant: what is published was on this node's disk before.
 
-use super::dialing::client;
-use super::inbox::Input;
-use super::peers::Peers;
-use super::store::Store;
-use super::switchboard::Switchboard;
+use crate::dynamo::membership::gossip::Gossip;
+use crate::dynamo::membership::opinions::Suspicion;
+use crate::dynamo::membership::plan::{Asked, Plan, PlanError, Wish};
+use crate::dynamo::membership::snapshot::{CommitError, Snapshot, Stage};
 use crate::dynamo::metadata::catalog::{Catalog, EditError};
 use crate::dynamo::metadata::row::{Fact, Subject};
-use crate::dynamo::names::NodeId;
-use crate::dynamo::replica::storage::{Batch, Storage, StorageError};
-use crate::wire::proto::peer as proto;
-use anyhow::Context as _;
-use bytes::Bytes;
-use rand::seq::IndexedRandom as _;
+use crate::dynamo::names::{BucketName, NodeId};
+use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::ring::partition::PartitionId;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
-use tonic::transport::Channel;
+use tokio::sync::{mpsc, oneshot, watch};
 
-/// The paper's gossip interval (4.8.1).
-const GOSSIP_INTERVAL: Duration = Duration::from_secs(1);
-/// How long an edit waits for one peer.
-const PEER_TIMEOUT: Duration = Duration::from_secs(2);
-/// Where the catalog is stored.
-const STORAGE_KEY: &[u8] = b"m/catalog";
+/// How long an edit waits for the other nodes to have it.
+const SPREAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Orders that wait for the steward; gossip beyond it is lost, and comes again.
+const ORDERS_MAX: usize = 4 * 1024;
 
 /// Why an edit was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     #[error(transparent)]
     Edit(#[from] EditError),
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// The bucket is there; the caller has not asked to replace it.
     #[error("the bucket {0} exists already; pass `replace` to change its properties")]
-    Exists(crate::dynamo::names::BucketName),
+    Exists(BucketName),
+    /// The node stops itself after this.
     #[error("the metadata could not be stored: {0}")]
     Storage(#[from] StorageError),
+    #[error("the node is going down")]
+    Stopped,
 }
 
-/// The catalog of one node.
+/// What others see of the steward.
 pub struct Registry {
-    cluster: String,
-    peers: Arc<Peers>,
-    switchboard: Switchboard,
-    /// Held while an edit is stored, so that disk and memory change together.
-    store: Mutex<Store>,
-    /// The latest catalog; whoever needs to know of changes watches it.
-    current: watch::Sender<Arc<Catalog>>,
+    orders: mpsc::Sender<Order>,
+    current: watch::Receiver<Arc<Snapshot>>,
+    /// Nodes whose catalog equals this one's.
+    agreeing: watch::Receiver<usize>,
+}
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, RegistryError>>;
+
+/// What the steward is told or asked.
+pub(super) enum Order {
+    Gossip(NodeId, Gossip),
+    Seed(NodeId),
+    Suspects(Vec<Suspicion>),
+    Moved(u64, PartitionId, Stage),
+    Edit {
+        subject: Subject,
+        fact: Box<Fact>,
+        may_replace: bool,
+        answer: Answer<()>,
+    },
+    Plan {
+        wish: Wish,
+        asked: Asked,
+        answer: Answer<Box<Plan>>,
+    },
+    Commit {
+        wish: Wish,
+        expected: Option<u64>,
+        force: bool,
+        answer: Answer<Box<Plan>>,
+    },
+}
+
+/// The other ends of a registry.
+pub(super) struct Desk {
+    pub(super) orders: mpsc::Receiver<Order>,
+    pub(super) publish: watch::Sender<Arc<Snapshot>>,
+    pub(super) agreeing: watch::Sender<usize>,
+}
+
+/// A registry, and what the steward's task needs to serve it.
+pub(super) fn connected(first: Arc<Snapshot>) -> (Registry, Desk) {
+    let (send_orders, orders) = mpsc::channel(ORDERS_MAX);
+    let (publish, current) = watch::channel(first);
+    let (agreeing, agreed) = watch::channel(1);
+    let registry = Registry {
+        orders: send_orders,
+        current,
+        agreeing: agreed,
+    };
+    let desk = Desk {
+        orders,
+        publish,
+        agreeing,
+    };
+    (registry, desk)
 }
 
 impl Registry {
-    /// Takes up what the disk holds.
-    pub async fn open(
-        cluster: String,
-        peers: Arc<Peers>,
-        switchboard: Switchboard,
-        store: Store,
-    ) -> anyhow::Result<Self> {
-        let stored = match store.get(STORAGE_KEY) {
-            Err(StorageError::Corrupt(why)) => {
-                tracing::error!(
-                    why,
-                    "the stored metadata is not believed; peers will send theirs"
-                );
-                None
-            }
-            stored => stored.context("reading the metadata")?,
-        };
-        let catalog = match stored {
-            Some(bytes) => Catalog::decode(bytes).context("the stored metadata")?,
-            None => Catalog::default(),
-        };
-        let registry = Self {
-            cluster,
-            peers,
-            switchboard,
-            store: Mutex::new(store),
-            current: watch::Sender::new(Arc::new(catalog)),
-        };
-        registry.tell_shards().await;
-        Ok(registry)
-    }
-
-    pub fn catalog(&self) -> Arc<Catalog> {
+    pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.borrow().clone()
     }
 
-    /// Told whenever the catalog changes.
-    pub fn watch(&self) -> watch::Receiver<Arc<Catalog>> {
-        self.current.subscribe()
+    pub fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.snapshot().catalog)
     }
 
-    /// Edits one row here and tells all peers that can be reached. Returns how many nodes have it now.
+    /// Told whenever the catalog changes.
+    pub fn watch(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.current.clone()
+    }
+
+    /// Whether a node may talk to the shards: it takes part in the cluster, or has.
+    pub fn knows(&self, node: &NodeId) -> bool {
+        let snapshot = self.current.borrow();
+        snapshot.placement.nodes().contains(node) || snapshot.catalog.node(node).is_some()
+    }
+
+    /// Gossip that arrived. What finds the queue full is lost, and comes again.
+    pub fn hear(&self, from: NodeId, gossip: Gossip) {
+        self.order(Order::Gossip(from, gossip));
+    }
+
+    /// A seed is connected.
+    pub fn seed(&self, node: NodeId) {
+        self.order(Order::Seed(node));
+    }
+
+    /// Whom the shards do not reach.
+    pub fn suspect(&self, suspects: Vec<Suspicion>) {
+        self.order(Order::Suspects(suspects));
+    }
+
+    /// A shard has moved a partition that far. Not lost: the shard waits for what follows from it.
+    pub async fn moved(&self, version: u64, partition: PartitionId, stage: Stage) {
+        let order = Order::Moved(version, partition, stage);
+        // A steward that has stopped tells nobody any more.
+        drop(self.orders.send(order).await);
+    }
+
+    fn order(&self, order: Order) {
+        if self.orders.try_send(order).is_err() {
+            tracing::debug!("the steward is busy; something was not told to it");
+        }
+    }
+
+    /// Edits one row here and tells all nodes. Returns how many have it now.
     pub async fn edit(
         &self,
         subject: Subject,
         fact: Fact,
         may_replace: bool,
     ) -> Result<usize, RegistryError> {
-        {
-            let mut store = self.store.lock().await;
-            let mut catalog = Catalog::clone(&self.catalog());
-            if let Subject::Bucket(name) = &subject
-                && !may_replace
-                && catalog.bucket(name).is_some()
-            {
-                return Err(RegistryError::Exists(name.clone()));
-            }
-            catalog.edit(subject, fact, self.peers.me().clone())?;
-            self.replace(&mut store, catalog).await?;
-        }
-        Ok(1 + self.tell_peers().await)
+        let fact = Box::new(fact);
+        self.ask(|answer| Order::Edit {
+            subject,
+            fact,
+            may_replace,
+            answer,
+        })
+        .await?;
+        Ok(self.spread().await)
     }
 
-    /// Stores a catalog and makes it the current one.
-    async fn replace(&self, store: &mut Store, catalog: Catalog) -> Result<(), StorageError> {
-        let mut batch = Batch::default();
-        batch.put(Bytes::from_static(STORAGE_KEY), catalog.encode());
-        let mut store = store.clone();
-        let stored = tokio::task::spawn_blocking(move || {
-            store.apply(batch)?;
-            store.sync()
-        });
-        match stored.await {
-            Ok(stored) => stored?,
-            Err(error) => return Err(StorageError::Failed(error.to_string())),
-        }
-        self.current.send_replace(Arc::new(catalog));
-        self.tell_shards().await;
-        Ok(())
+    /// What a change of the members would be, and cost.
+    pub async fn plan(&self, wish: Wish, asked: Asked) -> Result<Box<Plan>, RegistryError> {
+        self.ask(|answer| Order::Plan {
+            wish,
+            asked,
+            answer,
+        })
+        .await
     }
 
-    async fn tell_shards(&self) {
-        let table = Arc::new(self.catalog().bucket_table());
-        for inbox in self.switchboard.all() {
-            // A shard that has stopped serves no buckets.
-            drop(inbox.send(Input::Buckets(Arc::clone(&table))).await);
-        }
+    /// Commits a change of the members and tells all nodes.
+    pub async fn commit(
+        &self,
+        wish: Wish,
+        expected: Option<u64>,
+        force: bool,
+    ) -> Result<Box<Plan>, RegistryError> {
+        self.ask(|answer| Order::Commit {
+            wish,
+            expected,
+            force,
+            answer,
+        })
+        .await
     }
 
-    async fn tell_peers(&self) -> usize {
-        let tell = self.peers.connected().into_iter().map(|(peer, channel)| async move {
-            match self.exchange(channel, true).await {
-                Ok(()) => 1,
-                Err(error) => {
-                    tracing::warn!(%peer, error = format!("{error:#}"), "a peer did not take the metadata yet");
-                    0
-                }
-            }
-        });
-        futures_util::future::join_all(tell).await.into_iter().sum()
+    async fn ask<T>(&self, order: impl FnOnce(Answer<T>) -> Order) -> Result<T, RegistryError> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.orders.send(order(answer)).await;
+        sent.map_err(|_| RegistryError::Stopped)?;
+        answered.await.map_err(|_| RegistryError::Stopped)?
     }
 
-    /// Merges rows that a peer sent, and answers with ours if they differ.
-    pub async fn on_exchange(&self, theirs: proto::Catalog) -> anyhow::Result<proto::Catalog> {
-        if !theirs.rows.is_empty() {
-            self.merge(theirs.rows).await?;
-        }
-        let same = self.catalog().hash() == theirs.hash;
-        Ok(self.message(!same))
-    }
-
-    async fn merge(&self, rows: Bytes) -> anyhow::Result<()> {
-        let incoming = Catalog::decode(rows).context("a peer's metadata")?;
-        let mut store = self.store.lock().await;
-        let mut catalog = Catalog::clone(&self.catalog());
-        if catalog.merge(incoming) {
-            self.replace(&mut store, catalog).await?;
-        }
-        Ok(())
-    }
-
-    fn message(&self, with_rows: bool) -> proto::Catalog {
-        let catalog = self.catalog();
-        proto::Catalog {
-            cluster: self.cluster.clone(),
-            node: self.peers.me().as_str().to_owned(),
-            rows: if with_rows {
-                catalog.encode()
-            } else {
-                Bytes::new()
-            },
-            hash: catalog.hash(),
-        }
-    }
-
-    /// Compares hashes with one peer, and rows if they differ or `with_rows` says so.
-    async fn exchange(&self, channel: Channel, with_rows: bool) -> anyhow::Result<()> {
-        let mut client = client(channel);
-        let ask = client.exchange(self.message(with_rows));
-        let theirs = tokio::time::timeout(PEER_TIMEOUT, ask).await??.into_inner();
-        if !theirs.rows.is_empty() {
-            self.merge(theirs.rows).await?;
-        }
-        if self.catalog().hash() != theirs.hash {
-            let ask = client.exchange(self.message(true));
-            tokio::time::timeout(PEER_TIMEOUT, ask).await??;
-        }
-        Ok(())
-    }
-
-    /// Gossips until told to stop.
-    pub async fn gossip(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(GOSSIP_INTERVAL) => {}
-                _ = stopping.wait_for(|stop| *stop) => return,
-            }
-            let connected = self.peers.connected();
-            let Some((peer, channel)) = connected.choose(&mut rand::rng()).cloned() else {
-                continue;
-            };
-            self.gossip_with(&peer, channel).await;
-        }
-    }
-
-    async fn gossip_with(&self, peer: &NodeId, channel: Channel) {
-        if let Err(error) = self.exchange(channel, false).await {
-            tracing::debug!(%peer, error = format!("{error:#}"), "no exchange of metadata");
-        }
+    /// Waits a little for the other nodes to have what this one has.
+    async fn spread(&self) -> usize {
+        let total = self.snapshot().placement.nodes().len();
+        let mut agreeing = self.agreeing.clone();
+        let all = agreeing.wait_for(|count| *count >= total);
+        // Whoever is not reached by then learns it later.
+        drop(tokio::time::timeout(SPREAD_TIMEOUT, all).await);
+        let agreeing = *self.agreeing.borrow();
+        agreeing.min(total)
     }
 }

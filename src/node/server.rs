@@ -6,9 +6,13 @@
 
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
-use super::dialing::{Identity, keep_connected};
+use super::dialing::{Exchange, Identity};
+pub use super::foundation::Addresses;
+use super::foundation::Foundation;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, PutOutcome};
 use super::listening::PeerService;
+use super::meeting::meet_everybody;
+use super::office::Office;
 use super::peers::Peers;
 use super::plugins::Plugins;
 use super::registry::Registry;
@@ -20,12 +24,11 @@ use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::replica::storage::StorageError;
-use crate::dynamo::ring::preference::Ring;
+use crate::dynamo::ring::placement::Placement;
 use crate::storage::space::{Space, Watermark};
-use crate::wasm::library::{Library, Settings};
-use crate::wasm::workers::Workers;
 use anyhow::Context as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,8 +36,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// Questions that wait for one guest thread.
-const GUEST_QUEUE_PER_THREAD: usize = 64;
 /// How much longer than its deadline a request is waited for before it is given up as lost.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
@@ -64,32 +65,28 @@ pub struct Running {
     committer: Committer,
 }
 
-/// What is started together with a node.
-struct Foundation {
-    ring: Arc<Ring>,
-    store: Store,
-    peers: Arc<Peers>,
-    workers: Arc<Workers>,
-    library: Arc<Library>,
-}
-
 impl Node {
-    /// Starts everything but the listeners.
-    pub async fn start(config: Config) -> anyhow::Result<(Arc<Self>, Running)> {
+    /// Starts everything but the listeners, which are bound to `addresses` already.
+    pub async fn start(
+        config: Config,
+        addresses: Addresses,
+    ) -> anyhow::Result<(Arc<Self>, Running)> {
         let clock = Clock::start();
-        let foundation = Foundation::lay(&config)?;
+        let foundation = Foundation::lay(&config, &addresses)?;
         let (failing, failed) = watch::channel(None);
         let peers = Arc::clone(&foundation.peers);
         let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
             .context("starting the committing thread")?;
         let (switchboard, shards) = start_shards(&config, clock, &foundation, &committer)?;
-        let registry = Registry::open(
-            config.cluster.clone(),
+        let (office, registry) = Office::open(
+            foundation.identity,
+            foundation.catalog,
+            clock,
+            foundation.store.clone(),
             Arc::clone(&foundation.peers),
             switchboard.clone(),
-            foundation.store.clone(),
         );
-        let registry = Arc::new(registry.await?);
+        let registry = Arc::new(registry);
         let plugins = Arc::new(Plugins::new(
             Arc::clone(&foundation.library),
             Arc::clone(&foundation.peers),
@@ -108,6 +105,7 @@ impl Node {
         });
         let (stopping, stop) = watch::channel(false);
         let mut tasks = node.start_tasks(&stop);
+        tasks.spawn(office.run(failing.clone(), stop.clone()));
         let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop);
         tasks.spawn(watch);
         let running = Running {
@@ -122,16 +120,13 @@ impl Node {
 
     fn start_tasks(&self, stop: &watch::Receiver<bool>) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        for (peer, _) in self.peers.all() {
-            tasks.spawn(keep_connected(
-                peer.clone(),
-                self.identity(),
-                Arc::clone(&self.peers),
-                self.switchboard.clone(),
-                stop.clone(),
-            ));
-        }
-        tasks.spawn(Arc::clone(&self.registry).gossip(stop.clone()));
+        let exchange = Exchange {
+            identity: self.identity(),
+            peers: Arc::clone(&self.peers),
+            switchboard: self.switchboard.clone(),
+            registry: Arc::clone(&self.registry),
+        };
+        tasks.spawn(meet_everybody(self.config.clone(), exchange, stop.clone()));
         tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
         tasks
     }
@@ -179,15 +174,21 @@ impl Node {
         self.peers.me()
     }
 
-    pub fn ring(&self) -> &Ring {
-        self.switchboard.ring()
+    /// What this node knows of the cluster.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.registry.snapshot()
+    }
+
+    /// The nodes that take part, as this one knows them.
+    pub fn nodes_total(&self) -> usize {
+        self.snapshot().placement.nodes().len()
     }
 
     fn identity(&self) -> Identity {
         Identity {
             cluster: self.config.cluster.clone(),
             node: self.id().clone(),
-            ring_hash: self.ring().hash(),
+            partitions: self.snapshot().placement.partitions(),
         }
     }
 
@@ -280,36 +281,6 @@ impl Node {
     }
 }
 
-impl Foundation {
-    fn lay(config: &Config) -> anyhow::Result<Self> {
-        let me = config.node_id()?;
-        let ring = Arc::new(config.ring()?);
-        let store = Store::open(config)
-            .with_context(|| format!("opening the data folder {}", config.data.display()))?;
-        let mut addresses = Vec::new();
-        for member in &config.members {
-            let id = NodeId::new(&member.node)?;
-            if id != me {
-                addresses.push((id, member.peer.clone()));
-            }
-        }
-        let threads = config.guest_threads();
-        let compiler = std::env::current_exe().context("finding the compiler of plugins")?;
-        let settings = Settings::new(compiler, threads, config.plugin_bytes_max);
-        let library = Arc::new(Library::open(&config.data, settings)?);
-        let waiting_max = threads * GUEST_QUEUE_PER_THREAD;
-        let workers = Workers::start(Arc::clone(&library), threads, waiting_max)
-            .context("starting the guest threads")?;
-        Ok(Self {
-            ring,
-            store,
-            peers: Arc::new(Peers::new(me, addresses)),
-            workers: Arc::new(workers),
-            library,
-        })
-    }
-}
-
 type ShardThread = std::thread::JoinHandle<std::io::Result<()>>;
 
 fn start_shards(
@@ -318,6 +289,9 @@ fn start_shards(
     foundation: &Foundation,
     committer: &Committer,
 ) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
+    let partitions = foundation.identity.partitions;
+    let alone = Placement::alone(partitions, foundation.identity.me.clone());
+    let alone = Arc::new(alone); // Until the steward says where everything is.
     let mut lines = Vec::new();
     let mut threads = Vec::new();
     for number in 0..config.shards() {
@@ -328,7 +302,7 @@ fn start_shards(
             me.clone(),
             incarnation,
             foundation.store.clone(),
-            Arc::clone(&foundation.ring),
+            Arc::clone(&alone),
         );
         machine.step(clock.now(), Event::Tick, &mut Vec::new());
         let outlets = Outlets {
@@ -350,7 +324,7 @@ fn start_shards(
             life: incarnation.0,
         });
     }
-    let switchboard = Switchboard::new(Arc::clone(&foundation.ring), lines);
+    let switchboard = Switchboard::new(partitions, lines);
     Ok((switchboard, threads))
 }
 

@@ -166,6 +166,7 @@ impl Shard {
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.
             Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
             Input::Activity(reply) => drop(reply.send(self.machine.activity())),

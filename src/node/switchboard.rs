@@ -5,14 +5,13 @@
 use super::inbox::{Inbox, Input};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::names::{Key, NodeId};
-use crate::dynamo::ring::partition::PartitionId;
-use crate::dynamo::ring::preference::Ring;
+use crate::dynamo::ring::partition::{PartitionId, Partitions, Token};
 use std::sync::Arc;
 
 /// The shards of this node.
 #[derive(Clone)]
 pub struct Switchboard {
-    ring: Arc<Ring>,
+    partitions: Partitions,
     shards: Arc<[Line]>,
 }
 
@@ -24,19 +23,15 @@ pub struct Line {
 }
 
 impl Switchboard {
-    pub fn new(ring: Arc<Ring>, shards: Vec<Line>) -> Self {
+    pub fn new(partitions: Partitions, shards: Vec<Line>) -> Self {
         Self {
-            ring,
+            partitions,
             shards: shards.into(),
         }
     }
 
-    pub fn ring(&self) -> &Arc<Ring> {
-        &self.ring
-    }
-
     pub fn of_key(&self, key: &Key) -> &Inbox {
-        self.of_partition(self.ring.partition_of(key))
+        self.of_partition(self.partitions.of(Token::of(key)))
     }
 
     pub fn of_partition(&self, partition: PartitionId) -> &Inbox {

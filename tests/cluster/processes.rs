@@ -123,7 +123,7 @@ async fn a_wrong_configuration_is_refused_with_its_fix_and_makes_no_folder() {
         (
             node,
             "node = \"n2\"\ndata",
-            &["does not list this node, n2", "itself included"],
+            &["does not list this node, n2", "themselves included"],
         ),
         (
             node,

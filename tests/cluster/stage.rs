@@ -25,6 +25,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(15);
 /// A cluster that goes with its test.
 pub struct Stage {
     pub cluster: LocalCluster,
+    /// Without the spares.
+    nodes: usize,
     _folder: TempDir,
 }
 
@@ -35,18 +37,25 @@ impl Stage {
     }
 
     pub async fn stored_in(storage: StorageEngine, nodes: usize) -> Self {
+        Self::with_spares(storage, nodes, 0).await
+    }
+
+    /// Nodes, and others that are not started yet and can join.
+    pub async fn with_spares(storage: StorageEngine, nodes: usize, spares: usize) -> Self {
         let folder = tempfile::Builder::new().prefix("rejoin-test-").tempdir();
         let folder = folder.expect("a temporary folder");
         let plan = Plan {
             binary: rejoin_binary(),
             folder: folder.path().to_owned(),
             nodes,
+            spares,
             wiring: Wiring::Links,
             storage,
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {
             cluster,
+            nodes,
             _folder: folder,
         };
         stage.all_connected().await;
@@ -61,7 +70,7 @@ impl Stage {
     /// A client of each node.
     pub async fn nodes(&self) -> Vec<Node> {
         let mut nodes = Vec::new();
-        for place in 0..self.cluster.names().count() {
+        for place in 0..self.nodes {
             nodes.push(self.node(place).await);
         }
         nodes
@@ -72,6 +81,20 @@ impl Stage {
         for node in &nodes {
             node.reaches(nodes.len() - 1).await;
         }
+    }
+
+    /// Waits until all nodes know the same of ring and metadata.
+    pub async fn all_agree(&self) {
+        let nodes = self.nodes().await;
+        until("all nodes agree", async || {
+            let mut hashes = std::collections::BTreeSet::new();
+            for node in &nodes {
+                let status = node.status().await;
+                hashes.insert((status.ring_hash, status.metadata_hash));
+            }
+            hashes.len() == 1
+        })
+        .await;
     }
 
     pub async fn kill(&mut self, place: usize) {

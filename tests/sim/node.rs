@@ -10,7 +10,7 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
-use rejoin::dynamo::ring::preference::Ring;
+use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -81,9 +81,19 @@ impl Node {
         self.machine.is_some()
     }
 
-    pub fn start(&mut self, incarnation: u64, ring: Arc<Ring>, buckets: Arc<BucketTable>) {
+    pub fn start(
+        &mut self,
+        incarnation: u64,
+        placement: Arc<Placement>,
+        buckets: Arc<BucketTable>,
+    ) {
         let storage = Handle(Rc::clone(&self.disk));
-        let mut machine = Machine::new(self.id.clone(), Incarnation(incarnation), storage, ring);
+        let mut machine = Machine::new(
+            self.id.clone(),
+            Incarnation(incarnation),
+            storage,
+            placement,
+        );
         machine.step(self.now(0), Event::Buckets(buckets), &mut Vec::new());
         self.machine = Some(machine);
         self.life += 1;

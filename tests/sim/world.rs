@@ -24,13 +24,14 @@ use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
-use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{NodeId, Ticket};
 use rejoin::dynamo::reconcile::answer::Answer;
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::record::{Record, Replaced};
 use rejoin::dynamo::replica::storage::Change;
+use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::Partitions;
+use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub enum Happening {
 /// What is known of the cluster before anything happens.
 pub struct Stage {
     pub plan: Plan,
-    pub ring: Arc<Ring>,
+    pub placement: Arc<Placement>,
     pub buckets: Arc<BucketTable>,
     /// Where the disks keep the object of each key.
     pub stored_at: BTreeMap<Bytes, usize>,
@@ -120,23 +121,26 @@ impl Stage {
     fn new(plan: Plan) -> Self {
         let members = plan.nodes.iter().cloned().map(Member::new).collect();
         let partitions = Partitions::new(plan.partitions).expect("in bounds");
-        let ring = Arc::new(Ring::new(partitions, members).expect("distinct members"));
+        let ring = Ring::new(partitions, members).expect("distinct members");
+        let placement = Arc::new(Placement::still(ring));
         let keys = plan.keys.iter().enumerate();
         Self {
             stored_at: keys
-                .map(|(place, key)| (object_key(ring.partition_of(key), key), place))
+                .map(|(place, key)| (object_key(placement.partition_of(key), key), place))
                 .collect(),
             buckets: Arc::new(plan.buckets.clone()),
-            ring,
+            placement,
             plan,
         }
     }
 
     /// The nodes that keep a key.
     pub fn replicas(&self, key: usize) -> Vec<usize> {
-        let partition = self.ring.partition_of(&self.plan.keys[key]);
-        let primaries = self.ring.primaries(partition, self.plan.properties(key).n);
-        primaries.map(|id| self.place(id)).collect()
+        let partition = self.placement.partition_of(&self.plan.keys[key]);
+        let primaries = self
+            .placement
+            .primaries(partition, self.plan.properties(key).n);
+        primaries.iter().map(|id| self.place(id)).collect()
     }
 
     fn place(&self, id: &NodeId) -> usize {
@@ -200,9 +204,9 @@ impl World {
             Mutant::ReusesIncarnation => node as u64,
             _ => self.dice.next_u64(),
         };
-        let ring = Arc::clone(&self.stage.ring);
+        let placement = Arc::clone(&self.stage.placement);
         let buckets = Arc::clone(&self.stage.buckets);
-        self.nodes[node].start(incarnation, ring, buckets);
+        self.nodes[node].start(incarnation, placement, buckets);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });

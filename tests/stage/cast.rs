@@ -14,14 +14,15 @@ use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
-use rejoin::dynamo::membership::member::Member;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::listing::Stretch;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
+use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
+use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -89,7 +90,7 @@ struct Actor<S> {
 pub struct Cast<S> {
     actors: BTreeMap<NodeId, Actor<S>>,
     names: Names,
-    ring: Arc<Ring>,
+    placement: Arc<Placement>,
     now_ms: u64,
     wires: BTreeMap<(NodeId, NodeId), Wire>,
     on_the_way: VecDeque<(NodeId, NodeId, Message)>,
@@ -147,13 +148,14 @@ impl<S: Storage> Cast<S> {
         let members = names.iter().cloned().map(Member::new).collect();
         let partitions = Partitions::new(command.number("partitions").unwrap_or(1));
         let ring = Ring::new(partitions.expect("in bounds"), members).expect("distinct");
-        let ring = Arc::new(ring);
+        let placement = Arc::new(Placement::still(ring));
         let buckets = Arc::new(BucketTable::from([(bucket(), properties(command))]));
         let actors = names.iter().zip(1..).map(|(id, incarnation)| {
             let disk = Rc::new(RefCell::new((open(id.as_str()), Engine::Good)));
             let storage = Disk(Rc::clone(&disk));
             let incarnation = Incarnation(incarnation);
-            let mut machine = Machine::new(id.clone(), incarnation, storage, Arc::clone(&ring));
+            let mut machine =
+                Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
             let buckets = Event::Buckets(Arc::clone(&buckets));
             machine.step(now(0), buckets, &mut Vec::new());
             let unsynced = Vec::new();
@@ -167,7 +169,7 @@ impl<S: Storage> Cast<S> {
         Self {
             actors: actors.collect(),
             names: Names::of(&names),
-            ring: Arc::clone(&ring),
+            placement: Arc::clone(&placement),
             now_ms: 0,
             wires: BTreeMap::new(),
             on_the_way: VecDeque::new(),
@@ -313,7 +315,7 @@ impl<S: Storage> Cast<S> {
     fn forget(&mut self, command: &Command<'_>) {
         let key = key(command);
         let mut batch = Batch::default();
-        batch.delete(object_key(self.ring.partition_of(&key), &key));
+        batch.delete(object_key(self.placement.partition_of(&key), &key));
         let disk = &self.actors[&node(command.words[0])].disk;
         disk.borrow_mut().0.apply(batch).expect("a good disk");
     }

@@ -9,7 +9,7 @@ use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::ring::partition::PartitionId;
-use super::super::ring::preference::Ring;
+use super::super::ring::placement::Placement;
 use super::message::Message;
 use super::passed::Passed;
 use crate::limits::{CONVERSATIONS_MAX, DEADLINE_MAX_MS};
@@ -28,7 +28,7 @@ pub(super) enum Conversation {
 /// What the shard is told about the cluster: immutable snapshots.
 #[derive(Debug)]
 pub(super) struct View {
-    pub(super) ring: Arc<Ring>,
+    pub(super) placement: Arc<Placement>,
     pub(super) buckets: Arc<BucketTable>,
 }
 
@@ -50,11 +50,11 @@ impl View {
     }
 
     pub(super) fn primaries(&self, key: &Key, n: u8) -> Vec<NodeId> {
-        self.replicas(self.ring.partition_of(key), n)
+        self.replicas(self.placement.partition_of(key), n)
     }
 
     pub(super) fn replicas(&self, partition: PartitionId, n: u8) -> Vec<NodeId> {
-        self.ring.primaries(partition, n).cloned().collect()
+        self.placement.primaries(partition, n)
     }
 }
 

@@ -5,7 +5,7 @@ use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::replica::listing::Stretch;
-use super::super::ring::preference::Ring;
+use super::super::ring::placement::Placement;
 use super::message::Message;
 use std::sync::Arc;
 
@@ -38,8 +38,8 @@ pub enum Event {
     },
     /// The buckets are these from now on.
     Buckets(Arc<BucketTable>),
-    /// The ring is this from now on.
-    Ring(Arc<Ring>),
+    /// The partitions are here from now on.
+    Placement(Arc<Placement>),
     /// Time has passed: `Machine::next_deadline` has come.
     Tick,
 }

@@ -161,7 +161,7 @@ impl<S: Storage> Machine<S> {
         let Some(key) = self.desk.put(ticket).map(|put| put.request.key.clone()) else {
             return;
         };
-        let partition = self.view.ring.partition_of(&key);
+        let partition = self.view.placement.partition_of(&key);
         match self.copies.record(partition, &key) {
             Ok(record) => self.with_put(ticket, effects, |put| put.on_local(&record.object)),
             Err(error) => self.leave_to_others(ticket, error, effects),
@@ -204,7 +204,7 @@ impl<S: Storage> Machine<S> {
             return;
         };
         let (key, ack) = (put.request.key.clone(), put.ack());
-        let partition = self.view.ring.partition_of(&key);
+        let partition = self.view.placement.partition_of(&key);
         let Store {
             context,
             version,

@@ -10,7 +10,7 @@ use super::super::reconcile::answer::Answer;
 use super::super::replica::copy::{Copies, Counters};
 use super::super::replica::record::{Record, Replaced};
 use super::super::replica::storage::{Storage, StorageError};
-use super::super::ring::preference::Ring;
+use super::super::ring::placement::Placement;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
@@ -51,12 +51,17 @@ pub struct Machine<S> {
 
 impl<S: Storage> Machine<S> {
     /// A shard without buckets; `Event::Buckets` brings them.
-    pub fn new(me: NodeId, incarnation: Incarnation, storage: S, ring: Arc<Ring>) -> Self {
+    pub fn new(
+        me: NodeId,
+        incarnation: Incarnation,
+        storage: S,
+        placement: Arc<Placement>,
+    ) -> Self {
         Self {
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
-                ring,
+                placement,
                 buckets: Arc::default(),
             },
             desk: Desk {
@@ -109,7 +114,7 @@ impl<S: Storage> Machine<S> {
 
     /// This node's own record of a key, for operators and tests, and what merges on put replaced.
     pub fn inspect(&mut self, key: &Key) -> Result<(Record, Vec<Replaced>), StorageError> {
-        let partition = self.view.ring.partition_of(key);
+        let partition = self.view.placement.partition_of(key);
         let record = self.copies.record(partition, key)?;
         Ok((record, self.copies.retained(partition, key)?))
     }
@@ -138,7 +143,7 @@ impl<S: Storage> Machine<S> {
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => self.view.buckets = buckets,
-            Event::Ring(ring) => self.view.ring = ring,
+            Event::Placement(placement) => self.view.placement = placement,
             Event::Tick => self.on_tick(effects),
         }
     }

@@ -19,7 +19,7 @@ impl<S: Storage> Machine<S> {
         key: &Key,
         effects: &mut Vec<Effect>,
     ) {
-        let partition = self.view.ring.partition_of(key);
+        let partition = self.view.placement.partition_of(key);
         let outcome = match self.copies.record(partition, key) {
             Ok(record) => Ok(record.object),
             Err(error) => Err(ReplicaFailure::Storage(error.to_string())),
@@ -33,7 +33,7 @@ impl<S: Storage> Machine<S> {
         object: Object,
         replaced: Option<&Replaced>,
     ) -> Result<(), ReplicaFailure> {
-        let partition = self.view.ring.partition_of(key);
+        let partition = self.view.placement.partition_of(key);
         match self.copies.write(partition, key, object, replaced) {
             Ok(_) => Ok(()),
             Err(error) => Err(ReplicaFailure::Storage(error.to_string())),

@@ -7,8 +7,10 @@
 use super::super::bucket::{BucketTable, Properties};
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
+use super::super::ring::change::{Change, Progress};
+use super::facts::{MembershipPolicy, NodeFacts};
 use super::row::{Edit, Fact, PluginFacts, Row, Subject};
-use crate::limits::{BUCKETS_MAX, CATALOG_BYTES_MAX, PLUGINS_MAX};
+use crate::limits::{BUCKETS_MAX, CATALOG_BYTES_MAX, NODES_KNOWN_MAX, PLUGINS_MAX};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -22,6 +24,10 @@ pub enum EditError {
     Buckets,
     #[error("the cluster has {PLUGINS_MAX} plugins already; that is the most it takes")]
     Plugins,
+    #[error(
+        "the cluster knows {NODES_KNOWN_MAX} nodes already, past ones included; that is the most it takes"
+    )]
+    Nodes,
     #[error(
         "buckets and plugins would take {found} bytes of metadata, the limit is {CATALOG_BYTES_MAX}; use smaller params"
     )]
@@ -52,6 +58,9 @@ impl Catalog {
         }
         if self.plugins().count() > PLUGINS_MAX {
             return Err(EditError::Plugins);
+        }
+        if self.nodes().count() > NODES_KNOWN_MAX {
+            return Err(EditError::Nodes);
         }
         match self.encode().len() {
             found if found > CATALOG_BYTES_MAX => Err(EditError::Bytes { found }),
@@ -103,14 +112,68 @@ impl Catalog {
     pub fn plugin(&self, digest: Digest) -> Option<&PluginFacts> {
         match &self.rows.get(&Subject::Plugin(digest))?.fact {
             Fact::Plugin(facts) => Some(facts),
-            Fact::Bucket(_) => None,
+            _ => None,
         }
     }
 
     pub fn bucket(&self, name: &BucketName) -> Option<&Properties> {
         match &self.rows.get(&Subject::Bucket(name.clone()))?.fact {
             Fact::Bucket(properties) => Some(properties),
-            Fact::Plugin(_) => None,
+            _ => None,
+        }
+    }
+
+    /// Every node that was ever heard of.
+    pub fn nodes(&self) -> impl Iterator<Item = (&NodeId, &NodeFacts)> {
+        self.rows
+            .iter()
+            .filter_map(|(subject, row)| match (subject, &row.fact) {
+                (Subject::Node(node), Fact::Node(facts)) => Some((node, facts)),
+                _ => None,
+            })
+    }
+
+    pub fn node(&self, node: &NodeId) -> Option<&NodeFacts> {
+        match &self.rows.get(&Subject::Node(node.clone()))?.fact {
+            Fact::Node(facts) => Some(facts),
+            _ => None,
+        }
+    }
+
+    /// The change of members that is under way, or was the last; none before the cluster was created.
+    pub fn change(&self) -> Option<&Change> {
+        match &self.rows.get(&Subject::Change)?.fact {
+            Fact::Change(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// How far every node is with the change, as far as it has said.
+    pub fn progress(&self) -> BTreeMap<NodeId, Progress> {
+        let progress = self
+            .rows
+            .iter()
+            .filter_map(|(subject, row)| match (subject, &row.fact) {
+                (Subject::Progress(node), Fact::Progress(progress)) => {
+                    Some((node.clone(), progress.clone()))
+                }
+                _ => None,
+            });
+        progress.collect()
+    }
+
+    pub fn policy(&self) -> MembershipPolicy {
+        match self.rows.get(&Subject::Policy).map(|row| &row.fact) {
+            Some(Fact::Policy(policy)) => policy.clone(),
+            _ => MembershipPolicy::default(),
+        }
+    }
+
+    /// These rows alone, to be told to others.
+    pub fn only(&self, subjects: &[Subject]) -> Self {
+        let row = |subject: &Subject| Some((subject.clone(), self.rows.get(subject)?.clone()));
+        Self {
+            rows: subjects.iter().filter_map(row).collect(),
         }
     }
 
@@ -132,7 +195,8 @@ impl Catalog {
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.format(FORMAT)?;
-        let count = reader.number_max("rows", BUCKETS_MAX + PLUGINS_MAX)?;
+        let count =
+            reader.number_max("rows", BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2)?;
         let mut rows = BTreeMap::new();
         for _ in 0..count {
             let subject = Subject::decode(&mut reader)?;

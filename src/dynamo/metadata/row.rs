@@ -5,13 +5,21 @@
 use super::super::bucket::Properties;
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
-use crate::limits::{BUCKET_BYTES_MAX, NODE_NAME_BYTES_MAX, PLUGIN_BYTES_MAX};
+use super::super::ring::change::{Change, Progress};
+use super::facts::{MembershipPolicy, NodeFacts};
+use crate::limits::{BUCKET_BYTES_MAX, PLUGIN_BYTES_MAX};
 
 /// What a row is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     Bucket(BucketName),
     Plugin(Digest),
+    Node(NodeId),
+    /// The change of members that is under way, or was the last.
+    Change,
+    /// How far a node is with its part of it.
+    Progress(NodeId),
+    Policy,
 }
 
 /// What a row says.
@@ -19,6 +27,10 @@ pub enum Subject {
 pub enum Fact {
     Bucket(Properties),
     Plugin(PluginFacts),
+    Node(NodeFacts),
+    Change(Box<Change>),
+    Progress(Progress),
+    Policy(MembershipPolicy),
 }
 
 /// What a cluster remembers of an uploaded plugin; its bytes are fetched from any node that has them.
@@ -63,14 +75,13 @@ impl Row {
 
     pub fn encode(&self, writer: &mut Writer) {
         writer.number(self.edit.count);
-        writer.bytes(self.edit.by.as_str().as_bytes());
+        writer.node(&self.edit.by);
         self.fact.encode(writer);
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let count = reader.number()?;
-        let by = reader.text("a node name", NODE_NAME_BYTES_MAX)?;
-        let by = NodeId::new(&by).map_err(|_| DecodeError::Malformed("a node name"))?;
+        let by = reader.node()?;
         Ok(Self {
             edit: Edit { count, by },
             fact: Fact::decode(reader)?,
@@ -89,6 +100,16 @@ impl Subject {
                 writer.byte(b'p');
                 writer.raw(&digest.0);
             }
+            Self::Node(node) => {
+                writer.byte(b'n');
+                writer.node(node);
+            }
+            Self::Change => writer.byte(b'c'),
+            Self::Progress(node) => {
+                writer.byte(b'g');
+                writer.node(node);
+            }
+            Self::Policy => writer.byte(b'y'),
         }
     }
 
@@ -102,6 +123,10 @@ impl Subject {
                 ))
             }
             b'p' => Ok(Self::Plugin(reader.digest()?)),
+            b'n' => Ok(Self::Node(reader.node()?)),
+            b'c' => Ok(Self::Change),
+            b'g' => Ok(Self::Progress(reader.node()?)),
+            b'y' => Ok(Self::Policy),
             _ => Err(DecodeError::Malformed("the subject of a row")),
         }
     }
@@ -112,7 +137,12 @@ impl Fact {
     pub fn is_about(&self, subject: &Subject) -> bool {
         matches!(
             (self, subject),
-            (Self::Bucket(_), Subject::Bucket(_)) | (Self::Plugin(_), Subject::Plugin(_))
+            (Self::Bucket(_), Subject::Bucket(_))
+                | (Self::Plugin(_), Subject::Plugin(_))
+                | (Self::Node(_), Subject::Node(_))
+                | (Self::Change(_), Subject::Change)
+                | (Self::Progress(_), Subject::Progress(_))
+                | (Self::Policy(_), Subject::Policy)
         )
     }
 
@@ -126,6 +156,22 @@ impl Fact {
                 writer.byte(b'p');
                 facts.encode(writer);
             }
+            Self::Node(facts) => {
+                writer.byte(b'n');
+                facts.encode(writer);
+            }
+            Self::Change(change) => {
+                writer.byte(b'c');
+                change.encode(writer);
+            }
+            Self::Progress(progress) => {
+                writer.byte(b'g');
+                progress.encode(writer);
+            }
+            Self::Policy(policy) => {
+                writer.byte(b'y');
+                policy.encode(writer);
+            }
         }
     }
 
@@ -133,6 +179,10 @@ impl Fact {
         match reader.byte()? {
             b'b' => Ok(Self::Bucket(Properties::decode(reader)?)),
             b'p' => Ok(Self::Plugin(PluginFacts::decode(reader)?)),
+            b'n' => Ok(Self::Node(NodeFacts::decode(reader)?)),
+            b'c' => Ok(Self::Change(Box::new(Change::decode(reader)?))),
+            b'g' => Ok(Self::Progress(Progress::decode(reader)?)),
+            b'y' => Ok(Self::Policy(MembershipPolicy::decode(reader)?)),
             _ => Err(DecodeError::Malformed("the fact of a row")),
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! Invariant: the owners of a partition are distinct nodes, in every assignment.
 
-use super::super::membership::member::Member;
+use super::member::Member;
 use super::partition::{PartitionId, Partitions};
 use crate::limits::N_MAX;
 use xxhash_rust::xxh3::xxh3_64_with_seed;

@@ -5,5 +5,9 @@
 //! Invariant: nodes that know the same members compute the same ring, with nobody in charge.
 
 pub mod assignment;
+pub mod change;
+pub mod member;
 pub mod partition;
+pub mod partition_set;
+pub mod placement;
 pub mod preference;

@@ -5,9 +5,9 @@
 //! Invariant: a preference list names distinct physical nodes, the N primaries first, then the rest.
 
 use super::super::codec::Writer;
-use super::super::membership::member::{Member, MembersError, check_members};
 use super::super::names::{Key, NodeId};
 use super::assignment::{Owners, assign};
+use super::member::{Member, MembersError, check_members};
 use super::partition::{PartitionId, Partitions, Token};
 use xxhash_rust::xxh3::xxh3_64;
 

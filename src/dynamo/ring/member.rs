@@ -2,8 +2,9 @@
 //!
 //! Does not say whether the node can be reached; that is every node's own opinion (4.8.3).
 
+use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::NodeId;
-use crate::limits::{MEMBERS_MAX, WEIGHT_MAX};
+use crate::limits::{MEMBERS_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 use std::collections::BTreeSet;
 
 /// One node of the cluster.
@@ -25,6 +26,8 @@ pub enum MembersError {
     Twice(NodeId),
     #[error("the member {id} has the weight {found}; give 1 to {WEIGHT_MAX}")]
     Weight { id: NodeId, found: u16 },
+    #[error("the member {id} has a zone of {found} bytes; give at most {ZONE_BYTES_MAX}")]
+    Zone { id: NodeId, found: usize },
 }
 
 impl Member {
@@ -35,6 +38,20 @@ impl Member {
             weight: 1,
             zone: String::new(),
         }
+    }
+
+    pub fn encode(&self, writer: &mut Writer) {
+        writer.node(&self.id);
+        writer.number(u64::from(self.weight));
+        writer.bytes(self.zone.as_bytes());
+    }
+
+    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self {
+            id: reader.node()?,
+            weight: reader.number_max("a weight", usize::from(WEIGHT_MAX))? as u16,
+            zone: reader.text("a zone", ZONE_BYTES_MAX)?,
+        })
     }
 }
 
@@ -52,6 +69,10 @@ pub fn check_members(members: &[Member]) -> Result<(), MembersError> {
         if member.weight == 0 || member.weight > WEIGHT_MAX {
             let (id, found) = (member.id.clone(), member.weight);
             return Err(MembersError::Weight { id, found });
+        }
+        if member.zone.len() > ZONE_BYTES_MAX {
+            let (id, found) = (member.id.clone(), member.zone.len());
+            return Err(MembersError::Zone { id, found });
         }
     }
     Ok(())
