@@ -9,7 +9,7 @@
 use super::status;
 use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::GetError;
-use crate::dynamo::replica::listing::Stretch;
+use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::{LIST_ITEMS_MAX, LIST_PARTITIONS_MAX};
 use crate::node::inbox::ListOutcome;

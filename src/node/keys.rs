@@ -5,7 +5,7 @@
 use super::inbox::{INBOX_MAX, Input, ListOutcome};
 use super::server::{GRACE, Node};
 use crate::dynamo::coordinator::request::GetError;
-use crate::dynamo::replica::listing::Stretch;
+use crate::dynamo::replica::stretch::Stretch;
 use std::time::Duration;
 use tokio::sync::oneshot;
 

@@ -6,7 +6,7 @@ use super::proto::peer;
 use super::proto::v1 as proto;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
 use crate::dynamo::names::{BucketName, NameError};
-use crate::dynamo::replica::listing::{Listed, ListedKey, Stretch};
+use crate::dynamo::replica::stretch::{Listed, ListedKey, Stretch};
 use crate::dynamo::ring::partition::{PartitionId, Partitions};
 use crate::limits::{
     KEY_BYTES_MAX, LIST_ITEMS_MAX, PAGE_KEYS_DEFAULT, PAGE_KEYS_MAX, PAGE_TOKEN_BYTES_MAX,

@@ -13,8 +13,8 @@ use crate::dynamo::codec::{DecodeError, Reader, Writer};
 use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Ttl, TtlError};
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
-use crate::dynamo::replica::listing::Listed;
 use crate::dynamo::replica::record::Replaced;
+use crate::dynamo::replica::stretch::Listed;
 use bytes::Bytes;
 use proto::envelope::Body;
 

@@ -18,8 +18,8 @@ use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, N
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::replica::layout::object_key;
-use rejoin::dynamo::replica::listing::Stretch;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
+use rejoin::dynamo::replica::stretch::Stretch;
 use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
 use rejoin::dynamo::ring::placement::Placement;

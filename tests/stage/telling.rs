@@ -12,7 +12,7 @@ use rejoin::dynamo::coordinator::request::{GetError, GetReply, PutError, PutRepl
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{Key, NodeId};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
-use rejoin::dynamo::replica::listing::ListedKey;
+use rejoin::dynamo::replica::stretch::ListedKey;
 
 /// Nodes by the number of their incarnation, from 1.
 pub struct Names {

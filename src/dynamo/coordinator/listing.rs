@@ -7,7 +7,7 @@
 //! Invariant: what a step names as its end was reached by each of the R replicas, so no key before it is left out.
 
 use super::super::names::{ClientId, NodeId};
-use super::super::replica::listing::{Listed, Stretch};
+use super::super::replica::stretch::{Listed, Stretch};
 use super::quorum::{Quorum, Verdict};
 use super::request::GetError;
 use bytes::Bytes;
@@ -122,7 +122,7 @@ impl Listing {
 #[cfg(test)]
 mod tests {
     use super::super::super::names::BucketName;
-    use super::super::super::replica::listing::ListedKey;
+    use super::super::super::replica::stretch::ListedKey;
     use super::super::super::ring::partition::PartitionId;
     use super::*;
 

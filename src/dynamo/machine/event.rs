@@ -4,7 +4,7 @@ use super::super::bucket::BucketTable;
 use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
-use super::super::replica::listing::Stretch;
+use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
 use super::message::Message;
 use std::sync::Arc;

@@ -9,8 +9,8 @@ use super::super::bucket::Ack;
 use super::super::causality::object::Object;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{Key, Ticket};
-use super::super::replica::listing::{Listed, Stretch};
 use super::super::replica::record::Replaced;
+use super::super::replica::stretch::{Listed, Stretch};
 use super::super::ring::partition::PartitionId;
 
 /// One message between two nodes.

@@ -6,6 +6,6 @@
 
 pub mod copy;
 pub mod layout;
-pub mod listing;
 pub mod record;
 pub mod storage;
+pub mod stretch;
