@@ -4,12 +4,15 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
+use crate::dynamo::machine::background::RepairSettings;
 use crate::dynamo::names::{NameError, NodeId};
 use crate::dynamo::ring::member::check_members;
 use crate::dynamo::ring::member::{Member, MembersError};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::limits::{
-    PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX, TOKEN_BYTES_MAX, WEIGHT_MAX,
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS,
+    FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX,
+    TOKEN_BYTES_MAX, WEIGHT_MAX,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -118,6 +121,12 @@ pub struct Config {
     /// Go on with an empty database, and the old one set aside, when it cannot be opened.
     #[serde(default = "yes")]
     pub quarantine: bool,
+    /// Milliseconds between two comparisons of all copies with other nodes; 0: only on command.
+    #[serde(default = "default_anti_entropy_interval")]
+    pub anti_entropy_interval_ms: u64,
+    /// Background work backs off when one in a hundred requests takes longer.
+    #[serde(default = "default_foreground_p99")]
+    pub foreground_p99_ms: u64,
 }
 
 /// Why a configuration was refused.
@@ -148,6 +157,12 @@ pub enum ConfigError {
     #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
     PluginBytes { found: usize },
     #[error(
+        "`anti_entropy_interval_ms` is {found}; give 1000 to {ANTI_ENTROPY_INTERVAL_MS_MAX}, or 0 to compare only on command"
+    )]
+    AntiEntropyInterval { found: u64 },
+    #[error("`foreground_p99_ms` is {found}; give 1 to {DEADLINE_MAX_MS}")]
+    ForegroundLatency { found: u64 },
+    #[error(
         "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {
@@ -157,7 +172,7 @@ pub enum ConfigError {
 }
 
 /// The fields that `REJOIN_...` variables may set: all but the list of members.
-const FROM_ENVIRONMENT: [&str; 17] = [
+const FROM_ENVIRONMENT: [&str; 19] = [
     "cluster",
     "node",
     "data",
@@ -175,6 +190,8 @@ const FROM_ENVIRONMENT: [&str; 17] = [
     "plugin_bytes_max",
     "cache_bytes",
     "quarantine",
+    "anti_entropy_interval_ms",
+    "foreground_p99_ms",
 ];
 
 impl Config {
@@ -215,6 +232,14 @@ impl Config {
         if self.plugin_bytes_max == 0 || self.plugin_bytes_max > PLUGIN_BYTES_MAX {
             let found = self.plugin_bytes_max;
             return Err(ConfigError::PluginBytes { found });
+        }
+        let found = self.anti_entropy_interval_ms;
+        if found != 0 && !(1_000..=ANTI_ENTROPY_INTERVAL_MS_MAX).contains(&found) {
+            return Err(ConfigError::AntiEntropyInterval { found });
+        }
+        let found = self.foreground_p99_ms;
+        if !(1..=DEADLINE_MAX_MS).contains(&found) {
+            return Err(ConfigError::ForegroundLatency { found });
         }
         for (field, found) in [("client", self.client), ("peer", self.peer)] {
             if !found.ip().is_loopback() {
@@ -270,6 +295,14 @@ impl Config {
         or_cores(self.shards).min(64)
     }
 
+    /// How this node's shards repair their copies.
+    pub fn repair(&self) -> RepairSettings {
+        RepairSettings {
+            anti_entropy_interval_ms: self.anti_entropy_interval_ms,
+            foreground_p99_ms: self.foreground_p99_ms,
+        }
+    }
+
     pub fn guest_threads(&self) -> usize {
         or_cores(self.guest_threads).min(64)
     }
@@ -322,6 +355,14 @@ fn default_partitions() -> u16 {
 
 fn default_plugin_bytes() -> usize {
     PLUGIN_BYTES_DEFAULT
+}
+
+fn default_anti_entropy_interval() -> u64 {
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT
+}
+
+fn default_foreground_p99() -> u64 {
+    FOREGROUND_P99_MS_DEFAULT
 }
 
 fn default_cache_bytes() -> u64 {

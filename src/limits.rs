@@ -135,6 +135,46 @@ pub const RETAINED_MERGES_MAX: usize = 4;
 /// What a merge on put replaced: age at which it may be dropped.
 pub const RETAINED_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 
+/// Leaves of a hash tree (4.7): 4 KiB a tree, and one in 256 keys is listed for each key that differs.
+pub const TREE_LEAVES: usize = 256;
+/// Records that are looked at in one go, for a hash tree or a list of keys; a client waits behind them.
+pub const SLICE_ITEMS_MAX: usize = 256;
+/// Bytes of records after which a slice ends early.
+pub const SLICE_BYTES: usize = 1024 * 1024;
+/// Records read from the engine at a time; they are in memory together, whatever they weigh.
+pub const SLICE_CHUNK_ITEMS: usize = 8;
+/// After so long a hash tree is built anew from what is stored, so that no drift lasts.
+pub const TREE_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
+/// Keys of one exchange that are on their way at a time, so that they share a sync of the disk.
+pub const EXCHANGE_WINDOW: usize = 8;
+/// Bytes of one exchange on their way, beyond which no further key is started.
+pub const EXCHANGE_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// An exchange that has made no progress for so long is given up; the next round starts where it was.
+pub const EXCHANGE_STALL_MS: u64 = 10_000;
+/// How long a peer that builds its hash tree is left alone before it is asked again.
+pub const TREE_WAIT_MS: u64 = 100;
+/// A tree that was changed this recently may differ from a peer's because of a write on its way.
+pub const TREE_QUIET_MS: u64 = 10_000;
+/// What merges replaced, in one message of an exchange.
+pub const EXCHANGE_RETAINED_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Between two rounds of anti-entropy, unless the operator chooses otherwise.
+pub const ANTI_ENTROPY_INTERVAL_MS_DEFAULT: u64 = 60_000;
+/// The longest that an operator may choose: a week, as others rebuild their trees.
+pub const ANTI_ENTROPY_INTERVAL_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// Exchanges with new owners that a shard has at a time.
+pub const TRANSFERS_MAX: usize = 2;
+/// How long a transfer or a sweep that failed is left alone.
+pub const TRANSFER_RETRY_MS: u64 = 1_000;
+
+/// Background items a second in one shard when no client is hurt.
+pub const BACKGROUND_RATE_MAX: u64 = 4_096;
+/// Background items a second that are done whatever clients see: work that stops never ends.
+pub const BACKGROUND_RATE_MIN: u64 = 8;
+/// Background work backs off when the 99th percentile of requests takes longer (6.5).
+pub const FOREGROUND_P99_MS_DEFAULT: u64 = 50;
+/// Seconds over which the percentile is taken (6.5).
+pub const FOREGROUND_WINDOW_S: usize = 60;
+
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
 /// The most that an operator may raise it to.
@@ -193,6 +233,15 @@ const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
 const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(
+    OBJECT_BYTES_MAX + EXCHANGE_RETAINED_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX
+);
+const _: () = assert!(SLICE_ITEMS_MAX * (KEY_BYTES_MAX + 128) < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(TREE_LEAVES == 256, "a leaf's number is a byte");
+const _: () = assert!(SLICE_CHUNK_ITEMS <= SLICE_ITEMS_MAX);
+const _: () = assert!(TREE_WAIT_MS < EXCHANGE_STALL_MS);
+const _: () = assert!(BACKGROUND_RATE_MIN > 0 && BACKGROUND_RATE_MIN < BACKGROUND_RATE_MAX);
+const _: () = assert!(ANTI_ENTROPY_INTERVAL_MS_DEFAULT <= ANTI_ENTROPY_INTERVAL_MS_MAX);
 const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
 const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
 const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);

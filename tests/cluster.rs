@@ -17,6 +17,8 @@ mod expiry;
 mod failures;
 #[path = "cluster/listing.rs"]
 mod listing;
+#[path = "cluster/members.rs"]
+mod members;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

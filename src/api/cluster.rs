@@ -7,6 +7,7 @@ use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::member::Member;
+use crate::node::repairs::together;
 use crate::node::server::Node;
 use crate::wire::key_value::{decode_key, encode_sibling, encode_stored};
 use crate::wire::proto::v1 as proto;
@@ -112,6 +113,24 @@ impl Cluster for ClusterService {
         policy.map(Response::new)
     }
 
+    async fn anti_entropy(
+        &self,
+        request: Request<proto::AntiEntropyRequest>,
+    ) -> Result<Response<proto::AntiEntropyResponse>, Status> {
+        if request.into_inner().now {
+            self.node.repair_now().await;
+        }
+        let status = together(&self.node.repairs().await);
+        Ok(Response::new(proto::AntiEntropyResponse {
+            rounds_finished: status.rounds_finished,
+            finished_at_ms: status.finished_at_ms,
+            keys_repaired: status.keys_repaired,
+            exchanges: status.exchanges,
+            exchanges_failed: status.exchanges_failed,
+            is_in_progress: status.is_in_progress,
+        }))
+    }
+
     async fn local_record(
         &self,
         request: Request<proto::LocalRecordRequest>,
@@ -169,7 +188,7 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 14] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 18] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -186,6 +205,10 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 14] {
         ("siblings_max", copies.siblings_max),
         ("siblings_warnings", copies.siblings_warnings),
         ("merges_retained", copies.merges_retained),
+        ("anti_entropy_repairs", activity.anti_entropy_repairs),
+        ("keys_transferred", activity.keys_transferred),
+        ("strays_handed_over", activity.strays_handed_over),
+        ("background_rate", activity.background_rate),
     ]
 }
 

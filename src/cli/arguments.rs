@@ -263,6 +263,12 @@ pub enum Cluster {
     Preference { bucket: String, key: String },
     /// The asked node's own record of a key.
     Record { bucket: String, key: String },
+    /// How the asked node's copies compare with those of others, and what was repaired.
+    Repair {
+        /// Compare all of them now, and wait until that is done.
+        #[arg(long)]
+        now: bool,
+    },
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

@@ -45,6 +45,7 @@ fn plan(folder: PathBuf, nodes: usize, wiring: Wiring) -> anyhow::Result<Plan> {
         spares: 0,
         wiring,
         storage: StorageEngine::Sled,
+        settings: Vec::new(),
     })
 }
 

@@ -7,7 +7,10 @@
 
 use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
-use crate::limits::{PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT};
+use crate::limits::{
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT,
+    PLUGIN_BYTES_DEFAULT,
+};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -45,6 +48,8 @@ pub struct Plan {
     pub spares: usize,
     pub wiring: Wiring,
     pub storage: StorageEngine,
+    /// `REJOIN_...` variables of the nodes.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 /// A running cluster.
@@ -183,6 +188,8 @@ impl LocalCluster {
             plugin_bytes_max: PLUGIN_BYTES_DEFAULT,
             cache_bytes: 32 * 1024 * 1024,
             quarantine: true,
+            anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
+            foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)
@@ -200,11 +207,7 @@ impl LocalCluster {
     /// Starts a node that is not running, on the data that it has.
     pub async fn start_node(&mut self, place: usize) -> anyhow::Result<()> {
         let name = self.nodes[place].name.clone();
-        let child = spawn(
-            &self.plan.binary,
-            &self.config_file(place),
-            &self.log_file(place),
-        )?;
+        let child = spawn(&self.plan, &self.config_file(place), &self.log_file(place))?;
         let (child, ready, lines) = ready(child)
             .await
             .with_context(|| format!("starting {name}; see {}", self.log_file(place).display()))?;
@@ -321,12 +324,13 @@ fn listen_address(wiring: Wiring, place: usize) -> SocketAddr {
     }
 }
 
-fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
+fn spawn(plan: &Plan, config: &Path, log: &Path) -> anyhow::Result<Child> {
     let log = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
         .open(log)?;
-    let child = Command::new(binary)
+    let child = Command::new(&plan.binary)
+        .envs(plan.settings.iter().map(|(name, value)| (*name, value)))
         .arg("serve")
         .arg("--config")
         .arg(config)
@@ -336,7 +340,7 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .stderr(log)
         .kill_on_drop(true)
         .spawn();
-    child.with_context(|| format!("starting {}", binary.display()))
+    child.with_context(|| format!("starting {}", plan.binary.display()))
 }
 
 fn signal(child: &Child, which: Signal) {

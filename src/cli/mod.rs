@@ -17,6 +17,7 @@ mod members;
 pub mod output;
 pub mod plugin;
 pub mod proxy;
+pub mod repair;
 pub mod serve;
 
 use crate::storage::durability;

@@ -14,5 +14,6 @@ pub mod membership;
 pub mod metadata;
 pub mod names;
 pub mod reconcile;
+pub mod repair;
 pub mod replica;
 pub mod ring;

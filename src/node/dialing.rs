@@ -35,7 +35,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
-/// How soon a seed that is connected already, or is this very node, is looked at again.
+/// How soon a peer that another task has dialled already is looked at again.
+const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon a seed is looked at again that need not be dialled.
 const SEED_INTERVAL: Duration = Duration::from_secs(10);
 /// Flow control of one stream: enough for the values of a busy moment.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
@@ -129,7 +131,10 @@ pub async fn keep_connected(
                 backoff = BACKOFF_MIN;
                 backoff
             }
-            Ok(Dialled::NotNeeded) => SEED_INTERVAL,
+            Ok(Dialled::NotNeeded) => match &target {
+                Target::Node(_) => AGAIN_INTERVAL,
+                Target::Seed => SEED_INTERVAL,
+            },
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::debug!(?target, address, error, "not connected");
@@ -148,7 +153,7 @@ pub async fn keep_connected(
 enum Dialled {
     /// It was up for a while.
     Served,
-    /// A seed that this node is connected to, or is itself.
+    /// Somebody that this node is connected to already, or is itself.
     NotNeeded,
 }
 
@@ -160,6 +165,14 @@ impl Exchange {
         address: &str,
         met: &mut Option<(NodeId, Arc<Link>)>,
     ) -> anyhow::Result<Dialled> {
+        if let Target::Node(peer) = target
+            && self
+                .peers
+                .link(peer)
+                .is_some_and(|link| link.is_connected())
+        {
+            return Ok(Dialled::NotNeeded);
+        }
         // A connection that is closed while it is being set up has been seen to leave the call without an answer.
         let opening = tokio::time::timeout(OPEN_TIMEOUT, open(address, &self.identity));
         let mut opened = opening
@@ -170,11 +183,13 @@ impl Exchange {
             anyhow::ensure!(peer == *expected, "{address} is {peer}, not {expected}");
         }
         let link = self.peers.meet(&peer).context("too many nodes are known")?;
-        if *target == Target::Seed && (peer == *self.peers.me() || link.is_connected()) {
-            self.registry.seed(peer);
+        if peer == *self.peers.me() {
             return Ok(Dialled::NotNeeded);
         }
-        let queue = link.connect(opened.channel);
+        let Some(queue) = link.connect(opened.channel) else {
+            self.registry.seed(peer);
+            return Ok(Dialled::NotNeeded);
+        };
         *met = Some((peer.clone(), Arc::clone(&link)));
         anyhow::ensure!(
             opened.first.send(queue).await.is_ok(),

@@ -13,9 +13,12 @@ use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::repair::schedule::AntiEntropy;
+use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::replica::stretch::Stretch;
+use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +32,21 @@ pub type ListOutcome = Result<Box<Keys>, GetError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
+
+/// What a shard repairs, and what it has to move.
+pub struct Repairs {
+    pub anti_entropy: AntiEntropy,
+    pub transfers: Vec<Transfer>,
+}
+
+/// How far this node is with a partition of a change of the owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Of the change.
+    pub version: u64,
+    pub partition: PartitionId,
+    pub stage: Stage,
+}
 
 /// What a shard is told by the rest of the node.
 pub enum Input {
@@ -62,5 +80,10 @@ pub enum Input {
         reply: oneshot::Sender<Inspection>,
     },
     Activity(oneshot::Sender<Activity>),
+    /// Compare all copies with everybody's, now.
+    ExchangeNow,
+    /// Stop moving partitions to other owners, or go on with it.
+    Pause(bool),
+    Repairs(oneshot::Sender<Repairs>),
     Stop,
 }

@@ -16,6 +16,7 @@ pub mod office;
 pub mod peers;
 pub mod plugins;
 pub mod registry;
+pub mod repairs;
 pub mod server;
 pub mod shard;
 pub mod store;

@@ -5,20 +5,21 @@
 //! Invariant: what the shards work by was on this node's disk before.
 
 use super::clock::Clock;
-use super::inbox::Input;
+use super::inbox::{Input, Progress};
 use super::peers::Peers;
 use super::registry::{Desk, Order, Registry, RegistryError, connected};
 use super::store::Store;
 use super::switchboard::Switchboard;
-use crate::dynamo::membership::snapshot::{Effect, Identity};
+use crate::dynamo::membership::snapshot::{Effect, Identity, Stage};
 use crate::dynamo::membership::steward::Steward;
 use crate::dynamo::metadata::catalog::Catalog;
 use crate::dynamo::metadata::row::{Fact, Subject};
+use crate::dynamo::repair::transfer;
 use crate::dynamo::replica::storage::{Batch, Storage, StorageError};
 use anyhow::Context as _;
 use bytes::Bytes;
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// Where the catalog is stored.
 const STORAGE_KEY: &[u8] = b"m/catalog";
@@ -31,11 +32,14 @@ pub struct Office {
     peers: Arc<Peers>,
     switchboard: Switchboard,
     desk: Desk,
+    /// How far the shards are with their part of a change.
+    progressed: mpsc::Receiver<Progress>,
 }
 
 /// What the steward turns to.
 enum Next {
     Order(Order),
+    Progress(Progress),
     Tick,
     Stop,
 }
@@ -65,6 +69,7 @@ impl Office {
         store: Store,
         peers: Arc<Peers>,
         switchboard: Switchboard,
+        progressed: mpsc::Receiver<Progress>,
     ) -> (Self, Registry) {
         let steward = Steward::new(identity, catalog, rand::random(), clock.now());
         let (registry, desk) = connected(Arc::clone(steward.snapshot()));
@@ -75,6 +80,7 @@ impl Office {
             peers,
             switchboard,
             desk,
+            progressed,
         };
         (office, registry)
     }
@@ -99,6 +105,7 @@ impl Office {
             }
             match self.next(&mut stopping).await {
                 Next::Order(order) => self.obey(order, &mut effects).await,
+                Next::Progress(progress) => self.on_progress(progress),
                 Next::Tick => self.steward.tick(self.clock.now(), &mut effects),
                 Next::Stop => return,
             }
@@ -109,9 +116,24 @@ impl Office {
         let due = self.clock.instant(self.steward.next_deadline());
         tokio::select! {
             order = self.desk.orders.recv() => order.map_or(Next::Stop, Next::Order),
+            Some(progress) = self.progressed.recv() => Next::Progress(progress),
             () = tokio::time::sleep_until(due.into()) => Next::Tick,
             _ = stopping.wait_for(|stop| *stop) => Next::Stop,
         }
+    }
+
+    /// A shard tells a stage once; the others learn it with the catalog.
+    fn on_progress(&mut self, progress: Progress) {
+        let stage = match progress.stage {
+            transfer::Stage::Copied => Stage::Copied,
+            transfer::Stage::Released => Stage::Released,
+            transfer::Stage::Copying | transfer::Stage::Releasing => return,
+        };
+        let now = self.clock.now();
+        let Progress {
+            version, partition, ..
+        } = progress;
+        self.steward.on_moved(now, version, partition, stage);
     }
 
     /// What an order asks; whoever asked and has gone misses nothing.
@@ -121,9 +143,6 @@ impl Office {
             Order::Gossip(from, gossip) => self.steward.on_gossip(now, from, gossip, effects),
             Order::Seed(node) => self.steward.on_seed(now, node, effects),
             Order::Suspects(suspects) => self.steward.on_suspects(now, suspects),
-            Order::Moved(version, partition, stage) => {
-                self.steward.on_moved(now, version, partition, stage);
-            }
             Order::Edit {
                 subject,
                 fact,
@@ -220,11 +239,13 @@ impl Office {
     async fn tell_shards(&self) {
         let snapshot = self.steward.snapshot();
         let table = Arc::new(snapshot.catalog.bucket_table());
+        let is_paused = snapshot.catalog.policy().paused;
         for inbox in self.switchboard.all() {
             let placement = Arc::clone(&snapshot.placement);
             // A shard that has stopped serves nothing.
             drop(inbox.send(Input::Placement(placement)).await);
             drop(inbox.send(Input::Buckets(Arc::clone(&table))).await);
+            drop(inbox.send(Input::Pause(is_paused)).await);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::dynamo::coordinator::request::PutError;
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::{NodeId, Ticket};
+use crate::dynamo::repair::inquiry::{Answer, Refusal};
 use crate::limits::{NODES_KNOWN_MAX, PEER_QUEUE_MAX};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -60,6 +61,7 @@ enum Asked {
     Write,
     Forward,
     List,
+    Repair,
 }
 
 impl Peers {
@@ -168,13 +170,16 @@ impl Link {
         self.lock().channel.clone()
     }
 
-    /// The stream that this node dialled is up. Returns what is to be sent on it.
-    pub fn connect(&self, channel: Channel) -> mpsc::Receiver<Letter> {
+    /// The stream that this node dialled is up. Returns what is to be sent on it; none if there is one already.
+    pub fn connect(&self, channel: Channel) -> Option<mpsc::Receiver<Letter>> {
         let (requests, queue) = mpsc::channel(PEER_QUEUE_MAX);
         let mut state = self.lock();
+        if state.requests.is_some() {
+            return None;
+        }
         state.requests = Some(requests);
         state.channel = Some(channel);
-        queue
+        Some(queue)
     }
 
     pub fn on_answer(&self, message: &Message) {
@@ -220,6 +225,8 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::Write { .. } => Some(Asked::Write),
         Message::Forward { .. } => Some(Asked::Forward),
         Message::List { .. } => Some(Asked::List),
+        Message::Repair { .. } => Some(Asked::Repair),
+        Message::Repaired { .. } => None,
         Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
             None
         }
@@ -242,6 +249,10 @@ fn broken(ticket: Ticket, kind: Asked) -> Message {
         Asked::List => Message::ListReply {
             ticket,
             outcome: Err(unreachable),
+        },
+        Asked::Repair => Message::Repaired {
+            ticket,
+            answer: Box::new(Answer::Refused(Refusal::Unreachable)),
         },
         Asked::Forward => Message::ForwardReply {
             ticket,

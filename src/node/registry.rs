@@ -8,12 +8,11 @@
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::membership::opinions::Suspicion;
 use crate::dynamo::membership::plan::{Asked, Plan, PlanError, Wish};
-use crate::dynamo::membership::snapshot::{CommitError, Snapshot, Stage};
+use crate::dynamo::membership::snapshot::{CommitError, Snapshot};
 use crate::dynamo::metadata::catalog::{Catalog, EditError};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::{BucketName, NodeId};
 use crate::dynamo::replica::storage::StorageError;
-use crate::dynamo::ring::partition::PartitionId;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -57,7 +56,6 @@ pub(super) enum Order {
     Gossip(NodeId, Gossip),
     Seed(NodeId),
     Suspects(Vec<Suspicion>),
-    Moved(u64, PartitionId, Stage),
     Edit {
         subject: Subject,
         fact: Box<Fact>,
@@ -135,13 +133,6 @@ impl Registry {
     /// Whom the shards do not reach.
     pub fn suspect(&self, suspects: Vec<Suspicion>) {
         self.order(Order::Suspects(suspects));
-    }
-
-    /// A shard has moved a partition that far. Not lost: the shard waits for what follows from it.
-    pub async fn moved(&self, version: u64, partition: PartitionId, stage: Stage) {
-        let order = Order::Moved(version, partition, stage);
-        // A steward that has stopped tells nobody any more.
-        drop(self.orders.send(order).await);
     }
 
     fn order(&self, order: Order) {

@@ -9,7 +9,7 @@ use super::commit::{Committer, Committing};
 use super::dialing::{Exchange, Identity};
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
-use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, PutOutcome};
+use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::meeting::meet_everybody;
 use super::office::Office;
@@ -23,11 +23,13 @@ use crate::config::Config;
 use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
 use crate::dynamo::machine::event::Event;
-use crate::dynamo::machine::router::{Activity, Machine};
+use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::{Key, NodeId};
+use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
+use crate::limits::PARTITIONS_MAX;
 use crate::storage::space::{Space, Watermark};
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -40,6 +42,8 @@ use tokio::task::JoinSet;
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Stages of transfers that wait to be told: both of every partition.
+const PROGRESS_MAX: usize = 2 * PARTITIONS_MAX as usize;
 /// How often the disk is looked at.
 const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -77,7 +81,9 @@ impl Node {
         let peers = Arc::clone(&foundation.peers);
         let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
             .context("starting the committing thread")?;
-        let (switchboard, shards) = start_shards(&config, clock, &foundation, &committer)?;
+        let (progress, progressed) = mpsc::channel(PROGRESS_MAX);
+        let (switchboard, shards) =
+            start_shards(&config, clock, &foundation, &committer, &progress)?;
         let (office, registry) = Office::open(
             foundation.identity,
             foundation.catalog,
@@ -85,6 +91,7 @@ impl Node {
             foundation.store.clone(),
             Arc::clone(&foundation.peers),
             switchboard.clone(),
+            progressed,
         );
         let registry = Arc::new(registry);
         let plugins = Arc::new(Plugins::new(
@@ -179,6 +186,10 @@ impl Node {
         self.registry.snapshot()
     }
 
+    pub(super) fn switchboard(&self) -> &Switchboard {
+        &self.switchboard
+    }
+
     /// The nodes that take part, as this one knows them.
     pub fn nodes_total(&self) -> usize {
         self.snapshot().placement.nodes().len()
@@ -265,20 +276,6 @@ impl Node {
         }
         inspection.await.unwrap_or_else(|_| Err(stopped()))
     }
-
-    /// What each shard has done since it started.
-    pub async fn activity(&self) -> Vec<Activity> {
-        let mut activities = Vec::new();
-        for inbox in self.switchboard.all() {
-            let (reply, activity) = oneshot::channel();
-            if inbox.send(Input::Activity(reply)).await.is_ok()
-                && let Ok(activity) = activity.await
-            {
-                activities.push(activity);
-            }
-        }
-        activities
-    }
 }
 
 type ShardThread = std::thread::JoinHandle<std::io::Result<()>>;
@@ -288,6 +285,7 @@ fn start_shards(
     clock: Clock,
     foundation: &Foundation,
     committer: &Committer,
+    progress: &mpsc::Sender<Progress>,
 ) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
     let partitions = foundation.identity.partitions;
     let alone = Placement::alone(partitions, foundation.identity.me.clone());
@@ -304,6 +302,11 @@ fn start_shards(
             foundation.store.clone(),
             Arc::clone(&alone),
         );
+        let share = Share {
+            shard: number as u16,
+            shards: config.shards() as u16,
+        };
+        machine.set_up(clock.now(), share, config.repair());
         machine.step(clock.now(), Event::Tick, &mut Vec::new());
         let outlets = Outlets {
             me,
@@ -311,6 +314,7 @@ fn start_shards(
             peers: Arc::clone(&foundation.peers),
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
+            progress: progress.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
         let shard = Shard::new(machine, outlets, clock);

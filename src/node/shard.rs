@@ -6,7 +6,7 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
-use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, PutOutcome};
+use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
 use super::peers::Peers;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
@@ -32,6 +32,8 @@ pub struct Outlets {
     pub peers: Arc<Peers>,
     pub committing: Committing,
     pub workers: Arc<Workers>,
+    /// Who tells the other nodes how far this one is with its transfers.
+    pub progress: mpsc::Sender<Progress>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -169,6 +171,12 @@ impl Shard {
             Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.
             Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
+            Input::ExchangeNow => self.step(Event::ExchangeNow),
+            Input::Pause(is_paused) => self.step(Event::Pause(is_paused)),
+            Input::Repairs(reply) => drop(reply.send(Repairs {
+                anti_entropy: self.machine.anti_entropy(),
+                transfers: self.machine.transfers(),
+            })),
             Input::Activity(reply) => drop(reply.send(self.machine.activity())),
             Input::Stop => {}
         }
@@ -210,6 +218,21 @@ impl Shard {
                 question,
                 timeout_ms,
             } => self.ask(ticket, question, timeout_ms),
+            Effect::Progress {
+                version,
+                partition,
+                stage,
+            } => {
+                let progress = Progress {
+                    version,
+                    partition,
+                    stage,
+                };
+                // There is room for every stage of every partition; without a reader the node goes down.
+                if self.outlets.progress.try_send(progress).is_err() {
+                    tracing::warn!(?progress, "nobody hears how far a transfer is");
+                }
+            }
             // A client that has hung up misses nothing.
             Effect::ReplyGet { client, outcome } => {
                 if let Some(reply) = self.clients.gets.remove(&client) {

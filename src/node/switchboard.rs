@@ -3,7 +3,7 @@
 //! Invariant: a key always goes to the same shard, so one shard alone writes its record.
 
 use super::inbox::{Inbox, Input};
-use crate::dynamo::machine::message::Message;
+use crate::dynamo::machine::message::{Message, Place};
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::ring::partition::{PartitionId, Partitions, Token};
 use std::sync::Arc;
@@ -34,6 +34,7 @@ impl Switchboard {
         self.of_partition(self.partitions.of(Token::of(key)))
     }
 
+    /// As `Share::holds` has it.
     pub fn of_partition(&self, partition: PartitionId) -> &Inbox {
         &self.shards[usize::from(partition.0) % self.shards.len()].inbox
     }
@@ -44,10 +45,10 @@ impl Switchboard {
 
     /// Hands a peer's message to its shard; waits while that shard is busy.
     pub async fn deliver(&self, from: &NodeId, message: Message) {
-        let inbox = match (message.key(), message.partition()) {
-            (Some(key), _) => Some(self.of_key(key)),
-            (None, Some(partition)) => Some(self.of_partition(partition)),
-            (None, None) => self.of_reply(&message),
+        let inbox = match message.place() {
+            Some(Place::Key(key)) => Some(self.of_key(key)),
+            Some(Place::Partition(partition)) => Some(self.of_partition(partition)),
+            None => self.of_reply(&message),
         };
         let Some(inbox) = inbox else {
             return; // A reply to an earlier life of this process.

@@ -10,5 +10,6 @@ pub mod key_value;
 pub mod keys;
 pub mod peer;
 pub mod proto;
+pub mod repair;
 pub mod resolved;
 pub mod warning;

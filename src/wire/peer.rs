@@ -3,7 +3,7 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
-use super::{keys, resolved, warning};
+use super::{keys, repair, resolved, warning};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
@@ -31,6 +31,8 @@ pub enum PeerDecodeError {
     Ttl(#[from] TtlError),
     #[error("a listing in a message was refused: {0}")]
     Stretch(#[from] keys::StretchDecodeError),
+    #[error("a comparison {0}")]
+    Repair(#[from] repair::RepairDecodeError),
     #[error("a context in a message was refused: {0}")]
     Context(#[from] ContextError),
 }
@@ -82,6 +84,8 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
             stretch: keys::decode_stretch(list)?,
         }),
         Body::ListReply(reply) => decode_list_reply(ticket, reply),
+        Body::Repair(repair) => Ok(repair::decode_ask(ticket, repair)?),
+        Body::Repaired(repaired) => Ok(repair::decode_answer(ticket, repaired)?),
     }
 }
 
@@ -114,6 +118,10 @@ fn encode_body(message: &Message) -> Body {
         } => Body::Forward(encode_forward(request, *timeout_ms)),
         Message::List { stretch, .. } => Body::List(keys::encode_stretch(stretch)),
         Message::ListReply { outcome, .. } => Body::ListReply(encode_list_reply(outcome)),
+        Message::Repair {
+            partition, n, ask, ..
+        } => Body::Repair(repair::encode_ask(*partition, *n, ask)),
+        Message::Repaired { answer, .. } => Body::Repaired(repair::encode_answer(answer)),
         Message::ForwardReply { outcome, .. } => Body::ForwardReply(proto::ForwardReply {
             outcome: Some(match outcome {
                 Ok(reply) => proto::forward_reply::Outcome::Stored(encode_stored(reply)),

@@ -51,6 +51,8 @@ impl Stage {
             spares,
             wiring: Wiring::Links,
             storage,
+            // A busy machine must not starve what these tests wait for.
+            settings: vec![("REJOIN_FOREGROUND_P99_MS", "3000".to_owned())],
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {

@@ -193,7 +193,9 @@ impl Storage for Handle {
 
     fn scan(&self, range: Range<Bytes>, items_max: usize) -> Result<Vec<Item>, StorageError> {
         let disk = self.0.borrow();
-        let items = disk.applied.range(range).take(items_max);
+        let items = disk.applied.range(range);
+        let items = items.filter(|(key, _)| !disk.corrupt.contains(*key));
+        let items = items.take(items_max);
         Ok(items.map(|(k, v)| (k.clone(), v.clone())).collect())
     }
 

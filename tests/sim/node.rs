@@ -6,10 +6,12 @@ use super::disk::{Defect, Disk, Handle};
 use rejoin::dynamo::bucket::{Ack, BucketTable};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
+use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
+use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,6 +88,8 @@ impl Node {
         incarnation: u64,
         placement: Arc<Placement>,
         buckets: Arc<BucketTable>,
+        world_ms: u64,
+        anti_entropy_interval_ms: u64,
     ) {
         let storage = Handle(Rc::clone(&self.disk));
         let mut machine = Machine::new(
@@ -94,7 +98,13 @@ impl Node {
             storage,
             placement,
         );
-        machine.step(self.now(0), Event::Buckets(buckets), &mut Vec::new());
+        let settings = RepairSettings {
+            anti_entropy_interval_ms,
+            ..RepairSettings::default()
+        };
+        let now = self.now(world_ms);
+        machine.set_up(now, Share::ALL, settings);
+        machine.step(now, Event::Buckets(buckets), &mut Vec::new());
         self.machine = Some(machine);
         self.life += 1;
     }

@@ -64,6 +64,8 @@ pub struct Plan {
     pub manners: Manners,
     pub faults: BTreeSet<Fault>,
     pub delay_ms_max: u64,
+    /// 0: replicas become equal by reads alone.
+    pub anti_entropy_interval_ms: u64,
     /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
     pub clocks: Vec<(i64, u64)>,
 }
@@ -88,6 +90,8 @@ impl Plan {
             requests_per_client: dice.random_range(10..=40),
             manners,
             faults: faults(manners, &mut dice),
+            // Not from the dice: what a seed unfolds to is to last.
+            anti_entropy_interval_ms: [0, 1_000, 5_000, 60_000][(seed % 4) as usize],
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
             buckets,

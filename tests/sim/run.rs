@@ -18,6 +18,8 @@ const WORK_MS_MAX: u64 = 3_600_000;
 const SETTLE_MS: u64 = 30_000;
 /// Rounds of reads after which the replicas have to be equal.
 const ROUNDS_MAX: usize = 3;
+/// Several rounds of anti-entropy, and what they wait for.
+const UNREAD_MS: u64 = 60_000;
 const READ_TIMEOUT_MS: u64 = 5_000;
 
 /// What came of a run.
@@ -48,6 +50,30 @@ pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
         world.nodes[0].disk.borrow_mut().wipe();
     }
     world.converge();
+    world.judge();
+    Report {
+        violations: world.history.violations,
+        trace: world.trace,
+    }
+}
+
+/// A run after which nobody reads: anti-entropy has to make the replicas equal, and then to leave them alone.
+pub fn run_unread(plan: Plan, trace: Trace) -> Report {
+    let mut world = World::new(plan, Mutant::None, trace);
+    while !world.clients.are_done() && world.now_ms < WORK_MS_MAX && !world.is_idle() {
+        world.run_to(world.now_ms + 1_000);
+    }
+    world.make_peace();
+    world.settle();
+    world.run_to(world.now_ms + UNREAD_MS);
+    world.check_equal();
+    let before = (world.storage_writes(), world.repairs());
+    world.run_to(world.now_ms + UNREAD_MS);
+    let after = (world.storage_writes(), world.repairs());
+    if before != after {
+        let what = format!("{before:?} writes and repairs became {after:?} between equal replicas");
+        world.history.accuse(Check::ReadWrote, what);
+    }
     world.judge();
     Report {
         violations: world.history.violations,
@@ -111,6 +137,13 @@ impl World {
         let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
         machines
             .map(|machine| machine.activity().copies.storage_writes)
+            .sum()
+    }
+
+    fn repairs(&self) -> u64 {
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        machines
+            .map(|machine| machine.anti_entropy().keys_repaired)
             .sum()
     }
 

@@ -72,6 +72,19 @@ pub enum Happening {
     Strike,
 }
 
+impl Happening {
+    /// Whether nobody's request is behind it.
+    fn is_background(&self) -> bool {
+        match self {
+            Happening::Arrival { message, .. } => {
+                matches!(message, Message::Repair { .. } | Message::Repaired { .. })
+            }
+            Happening::Synced { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// What is known of the cluster before anything happens.
 pub struct Stage {
     pub plan: Plan,
@@ -206,7 +219,8 @@ impl World {
         };
         let placement = Arc::clone(&self.stage.placement);
         let buckets = Arc::clone(&self.stage.buckets);
-        self.nodes[node].start(incarnation, placement, buckets);
+        let interval_ms = self.stage.plan.anti_entropy_interval_ms;
+        self.nodes[node].start(incarnation, placement, buckets, self.now_ms, interval_ms);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });
@@ -228,8 +242,11 @@ impl World {
         self.now_ms = end_ms;
     }
 
+    /// Nothing is left but what nodes do by themselves.
     pub fn is_idle(&self) -> bool {
-        self.next_ms().is_none()
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let open: usize = machines.map(|machine| machine.conversations()).sum();
+        open == 0 && self.queue.entries.values().all(Happening::is_background)
     }
 
     fn next_ms(&self) -> Option<u64> {
@@ -414,6 +431,7 @@ impl World {
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
+            Effect::Progress { .. } => {} // The members of a run never change.
         }
     }
 
@@ -660,6 +678,8 @@ fn feed(message: &Message) -> Vec<u8> {
         Message::Forward { .. } => bytes.push(5),
         Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
         Message::List { .. } | Message::ListReply { .. } => bytes.push(8),
+        Message::Repair { ask, .. } => bytes.extend(format!("{ask:?}").bytes()),
+        Message::Repaired { answer, .. } => bytes.extend(format!("{answer:?}").bytes()),
     }
     bytes
 }

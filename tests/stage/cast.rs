@@ -10,6 +10,7 @@ use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
+use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -17,6 +18,7 @@ use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::replica::stretch::Stretch;
@@ -157,6 +159,11 @@ impl<S: Storage> Cast<S> {
             let mut machine =
                 Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
             let buckets = Event::Buckets(Arc::clone(&buckets));
+            let only_on_command = RepairSettings {
+                anti_entropy_interval_ms: 0,
+                ..RepairSettings::default()
+            };
+            machine.set_up(now(0), Share::ALL, only_on_command);
             machine.step(now(0), buckets, &mut Vec::new());
             let unsynced = Vec::new();
             let actor = Actor {
@@ -201,6 +208,7 @@ impl<S: Storage> Cast<S> {
             "sync" => self.release_acknowledgements(&node(command.words[0])),
             "disk" => self.set_engine(command),
             "forget" => self.forget(command),
+            "repair" => self.step(&node(command.words[0]), Event::ExchangeNow),
             "show" => self.show(&key(command)),
             other => panic!("no command `{other}`"),
         }
@@ -361,6 +369,12 @@ impl<S: Storage> Cast<S> {
                 if self.guest != "silent" {
                     self.answer_all();
                 }
+            }
+            Effect::Progress {
+                partition, stage, ..
+            } => {
+                let line = format!("{id} has partition {} {stage:?}", partition.0);
+                self.told.push(line);
             }
             Effect::ReplyGet { client, outcome } => {
                 if let Ok(reply) = &outcome {

@@ -12,6 +12,7 @@ use rejoin::dynamo::coordinator::request::{GetError, GetReply, PutError, PutRepl
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{Key, NodeId};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::dynamo::repair::inquiry::{Answer as Finding, Ask as Inquiry};
 use rejoin::dynamo::replica::stretch::ListedKey;
 
 /// Nodes by the number of their incarnation, from 1.
@@ -63,8 +64,40 @@ impl Names {
         }
     }
 
+    fn inquiry(&self, ask: &Inquiry) -> String {
+        match ask {
+            Inquiry::Root => "what is your root".to_owned(),
+            Inquiry::Leaves => "what are your leaves".to_owned(),
+            Inquiry::Keys { .. } => "what are your keys in the leaves that differ".to_owned(),
+            Inquiry::Copy { key } => format!("what have you of {}", name(key)),
+            Inquiry::Give { key, object, .. } => {
+                format!("give {} {}", name(key), self.object(object))
+            }
+            Inquiry::Sync => "is it on your disk".to_owned(),
+            Inquiry::Doubt => "is your tree right".to_owned(),
+        }
+    }
+
+    fn finding(&self, answer: &Finding) -> String {
+        match answer {
+            Finding::Root(_) => "root".to_owned(),
+            Finding::Building { records } => format!("tree is built, at {records} records"),
+            Finding::Leaves(_) => "leaves".to_owned(),
+            Finding::Keys { keys, .. } => {
+                let names: Vec<String> = keys.iter().map(|(key, _)| name(key)).collect();
+                format!("keys {}", names.join(","))
+            }
+            Finding::Copy { object, .. } => format!("has {}", self.object(object)),
+            Finding::Done { is_changed: true } => "done, changed".to_owned(),
+            Finding::Done { is_changed: false } => "done, nothing new".to_owned(),
+            Finding::Refused(refusal) => format!("refused: {refusal}"),
+        }
+    }
+
     pub fn message(&self, message: &Message) -> String {
         match message {
+            Message::Repair { n, ask, .. } => format!("n={n}: {}", self.inquiry(ask)),
+            Message::Repaired { answer, .. } => self.finding(answer),
             Message::Read { key, .. } => format!("read {}", name(key)),
             Message::ReadReply { outcome, .. } => match outcome {
                 Ok(object) => format!("has {}", self.object(object)),

@@ -49,6 +49,13 @@ impl View {
         self.buckets.get(key.bucket()).cloned()
     }
 
+    /// How many copies are kept of a key, if its bucket is known.
+    pub(super) fn copies_of(&self, key: &Key) -> Option<u8> {
+        self.buckets
+            .get(key.bucket())
+            .map(|properties| properties.n)
+    }
+
     pub(super) fn primaries(&self, key: &Key, n: u8) -> Vec<NodeId> {
         self.replicas(self.placement.partition_of(key), n)
     }
@@ -67,12 +74,17 @@ impl Desk {
         self.now.monotonic.after(timeout_ms.min(DEADLINE_MAX_MS))
     }
 
-    pub(super) fn open(&mut self, deadline: Millis, conversation: Conversation) -> Ticket {
+    /// A ticket that was never given out.
+    pub(super) fn ticket(&mut self) -> Ticket {
         self.tickets_used += 1;
-        let ticket = Ticket {
+        Ticket {
             life: self.life,
             count: self.tickets_used,
-        };
+        }
+    }
+
+    pub(super) fn open(&mut self, deadline: Millis, conversation: Conversation) -> Ticket {
+        let ticket = self.ticket();
         self.conversations.insert(ticket, (deadline, conversation));
         self.timers.insert((deadline, ticket));
         ticket

@@ -4,6 +4,8 @@ use super::super::coordinator::listing::Keys;
 use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
+use super::super::repair::transfer::Stage;
+use super::super::ring::partition::PartitionId;
 use super::message::Message;
 
 /// One thing that the shell does for a shard, in the order in which it is told.
@@ -30,5 +32,11 @@ pub enum Effect {
     ReplyList {
         client: ClientId,
         outcome: Result<Box<Keys>, GetError>,
+    },
+    /// This shard has come so far with a partition of a change of the owners; the others have to know.
+    Progress {
+        version: u64,
+        partition: PartitionId,
+        stage: Stage,
     },
 }

@@ -40,6 +40,10 @@ pub enum Event {
     Buckets(Arc<BucketTable>),
     /// The partitions are here from now on.
     Placement(Arc<Placement>),
+    /// Compare all copies with everybody's, now.
+    ExchangeNow,
+    /// Stop moving partitions to other owners, or go on with it.
+    Pause(bool),
     /// Time has passed: `Machine::next_deadline` has come.
     Tick,
 }

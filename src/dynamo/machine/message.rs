@@ -9,6 +9,7 @@ use super::super::bucket::Ack;
 use super::super::causality::object::Object;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{Key, Ticket};
+use super::super::repair::inquiry::{Answer, Ask, Refusal};
 use super::super::replica::record::Replaced;
 use super::super::replica::stretch::{Listed, Stretch};
 use super::super::ring::partition::PartitionId;
@@ -56,6 +57,24 @@ pub enum Message {
         ticket: Ticket,
         outcome: Result<Listed, ReplicaFailure>,
     },
+    /// A question about a partition, in buckets that keep `n` copies: do our copies differ?
+    Repair {
+        ticket: Ticket,
+        partition: PartitionId,
+        n: u8,
+        ask: Box<Ask>,
+    },
+    Repaired {
+        ticket: Ticket,
+        answer: Box<Answer>,
+    },
+}
+
+/// What decides which shard serves a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place<'a> {
+    Key(&'a Key),
+    Partition(PartitionId),
 }
 
 /// Why a replica did not do what it was asked.
@@ -68,21 +87,23 @@ pub enum ReplicaFailure {
 }
 
 impl Message {
-    /// The key of a request, which decides the shard that serves it; none for a reply.
+    /// Where a request has to go; none for a reply.
+    pub fn place(&self) -> Option<Place<'_>> {
+        match self {
+            Self::Repair { partition, .. } => Some(Place::Partition(*partition)),
+            Self::List { stretch, .. } => Some(Place::Partition(stretch.partition)),
+            _ => self.key().map(Place::Key),
+        }
+    }
+
+    /// The key of a request that is about one; none for a reply.
     pub fn key(&self) -> Option<&Key> {
         match self {
             Self::Read { key, .. } | Self::Write { key, .. } => Some(key),
             Self::Forward { request, .. } => Some(&request.key),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
             Self::List { .. } | Self::ListReply { .. } => None,
-        }
-    }
-
-    /// The partition of a request about more than one key, which decides the shard that serves it.
-    pub fn partition(&self) -> Option<PartitionId> {
-        match self {
-            Self::List { stretch, .. } => Some(stretch.partition),
-            _ => None,
+            Self::Repair { .. } | Self::Repaired { .. } => None,
         }
     }
 
@@ -92,6 +113,7 @@ impl Message {
             Self::Write { ticket, .. } | Self::WriteReply { ticket, .. } => *ticket,
             Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
             Self::List { ticket, .. } | Self::ListReply { ticket, .. } => *ticket,
+            Self::Repair { ticket, .. } | Self::Repaired { ticket, .. } => *ticket,
         }
     }
 
@@ -115,7 +137,12 @@ impl Message {
                 ticket,
                 outcome: Err(ReplicaFailure::Unreachable),
             }),
+            Self::Repair { .. } => Some(Self::Repaired {
+                ticket,
+                answer: Box::new(Answer::Refused(Refusal::Unreachable)),
+            }),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::Repaired { .. } => None,
             Self::ListReply { .. } => None,
         }
     }
@@ -139,6 +166,8 @@ impl Message {
                 outcome: Ok(listed),
                 ..
             } => listed.keys.iter().map(|listed| listed.key.len() + 8).sum(),
+            Self::Repair { ask, .. } => ask.size_bytes(),
+            Self::Repaired { answer, .. } => answer.size_bytes(),
             _ => 0,
         };
         body + self.key().map_or(0, |key| key.bytes().len()) + 128

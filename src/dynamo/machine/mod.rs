@@ -4,14 +4,19 @@
 //!
 //! Invariant: `step` with the same events in the same order gives the same effects.
 
+pub mod background;
 pub mod effect;
 pub mod event;
 pub mod message;
 pub mod router;
 
 mod desk;
+mod exchanges;
 mod gets;
+mod inquiries;
 mod listings;
 mod passed;
 mod puts;
 mod serving;
+mod sweeping;
+mod turn;

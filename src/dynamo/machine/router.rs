@@ -7,10 +7,12 @@
 use super::super::causality::dot::Incarnation;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::reconcile::answer::Answer;
+use super::super::repair::schedule::Share;
 use super::super::replica::copy::{Copies, Counters};
 use super::super::replica::record::{Record, Replaced};
 use super::super::replica::storage::{Storage, StorageError};
 use super::super::ring::placement::Placement;
+use super::background::{Background, RepairSettings};
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
@@ -37,6 +39,14 @@ pub struct Activity {
     pub guest_failures: u64,
     /// Warnings in the replies to puts.
     pub put_warnings: u64,
+    /// Keys in which anti-entropy changed something on either side.
+    pub anti_entropy_repairs: u64,
+    /// Keys that changed something where a change of the owners took them.
+    pub keys_transferred: u64,
+    /// Copies that went to their owners, and away from here.
+    pub strays_handed_over: u64,
+    /// Background items that are admitted in a second, as of now.
+    pub background_rate: u64,
 }
 
 /// One shard.
@@ -47,6 +57,7 @@ pub struct Machine<S> {
     pub(super) view: View,
     pub(super) desk: Desk,
     pub(super) activity: Activity,
+    pub(super) background: Background,
 }
 
 impl<S: Storage> Machine<S> {
@@ -77,22 +88,43 @@ impl<S: Storage> Machine<S> {
                 passed: Passed::default(),
             },
             activity: Activity::default(),
+            background: Background::new(incarnation.0),
         }
+    }
+
+    /// Says which partitions are this shard's, and how it repairs. Once, before the first event.
+    pub fn set_up(&mut self, now: Now, share: Share, settings: RepairSettings) {
+        self.desk.now = now;
+        self.background.set_share(share);
+        self.background.set(now.monotonic, settings);
+        self.background.on_placement(&self.me, &self.view);
+        self.freeze();
+        self.background.work.wakes_at = Some(now.monotonic);
     }
 
     /// Takes one event and appends what is to be done about it.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.desk.now = now;
+        self.background.rounds.arm(now.monotonic);
+        if let Event::Get { client, .. } | Event::Put { client, .. } = &event {
+            self.background.work.on_asked(*client, now.monotonic);
+        }
+        let before = effects.len();
         self.take(event, effects);
         while let Some(message) = self.desk.to_self.pop_front() {
             let from = self.me.clone();
             self.on_message(from, message, effects);
         }
+        for effect in &effects[before..] {
+            self.background.on_effect(effect, now.monotonic);
+        }
+        self.note_changes();
     }
 
     /// When `Event::Tick` is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Millis> {
-        self.desk.timers.first().map(|(at, _)| *at)
+        let request = self.desk.timers.first().map(|(at, _)| *at);
+        request.into_iter().chain(self.background.wakes_at()).min()
     }
 
     /// The incarnation that stands in this shard's tickets and dots.
@@ -103,6 +135,10 @@ impl<S: Storage> Machine<S> {
     pub fn activity(&self) -> Activity {
         Activity {
             copies: self.copies.counters(),
+            anti_entropy_repairs: self.anti_entropy().keys_repaired,
+            keys_transferred: self.background.transfers.keys_moved(),
+            strays_handed_over: self.background.strays.handed_over(),
+            background_rate: self.background.admission.rate(),
             ..self.activity
         }
     }
@@ -142,8 +178,25 @@ impl<S: Storage> Machine<S> {
             } => self.on_list(client, stretch, timeout_ms, effects),
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
-            Event::Buckets(buckets) => self.view.buckets = buckets,
-            Event::Placement(placement) => self.view.placement = placement,
+            Event::Buckets(buckets) => {
+                self.note_changes();
+                self.background.on_buckets(&self.view.buckets, &buckets);
+                self.view.buckets = buckets;
+                self.look_around(effects);
+            }
+            Event::Placement(placement) => {
+                self.view.placement = placement;
+                self.look_around(effects);
+            }
+            Event::ExchangeNow => {
+                let background = &mut self.background;
+                background.begin_round(&self.me, &self.view.placement, true);
+                self.background_turn(effects);
+            }
+            Event::Pause(is_paused) => {
+                self.background.pause(self.desk.now.monotonic, is_paused);
+                self.background_turn(effects);
+            }
             Event::Tick => self.on_tick(effects),
         }
     }
@@ -187,6 +240,15 @@ impl<S: Storage> Machine<S> {
                     Err(_) => put.on_failure(from),
                 });
             }
+            Message::Repair {
+                ticket,
+                partition,
+                n,
+                ask,
+            } => self.on_repair(from, ticket, (partition, n), *ask, effects),
+            Message::Repaired { ticket, answer } => {
+                self.on_repaired(&from, ticket, *answer, effects);
+            }
             Message::ForwardReply { ticket, outcome } => {
                 let outcome = outcome.map(|reply| *reply);
                 self.with_forward(ticket, effects, |forward| forward.on_reply(&from, outcome));
@@ -215,7 +277,17 @@ impl<S: Storage> Machine<S> {
         }
     }
 
+    /// The buckets or the partitions are others: what is to be moved, and what is no longer taken here.
+    fn look_around(&mut self, effects: &mut Vec<Effect>) {
+        self.background.on_placement(&self.me, &self.view);
+        self.freeze();
+        self.background_turn(effects);
+    }
+
     fn on_tick(&mut self, effects: &mut Vec<Effect>) {
+        if self.background.is_due(self.desk.now.monotonic) {
+            self.background_turn(effects);
+        }
         while let Some(ticket) = self.desk.due() {
             match self.desk.conversation(ticket) {
                 Some(Conversation::Get(_)) => self.on_get_timer(ticket, effects),

@@ -9,8 +9,9 @@ use super::super::causality::context::Context;
 use super::super::causality::dot::{Actor, ActorSource, Dot, Incarnation};
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
-use super::super::names::Key;
+use super::super::names::{BucketName, Key};
 use super::super::ring::partition::PartitionId;
+use super::fingerprint::{Noted, fingerprint};
 use super::layout::{object_key, retained_key, retained_range};
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
@@ -18,6 +19,7 @@ use crate::limits::{
     ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX,
     SIBLINGS_MAX, SIBLINGS_WARN,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What has happened to this node's copies since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,9 +88,13 @@ pub struct MergeInputs {
 /// The copies of one shard.
 #[derive(Debug)]
 pub struct Copies<S> {
-    storage: S,
+    pub(super) storage: S,
     actors: ActorSource,
     counters: Counters,
+    /// For the hash trees; whoever drives the copies takes it at every turn.
+    pub(super) noted: Vec<Noted>,
+    /// Buckets of which this node takes no writes any more, by partition: it has given them away.
+    frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
 }
 
 impl<S: Storage> Copies<S> {
@@ -97,6 +103,27 @@ impl<S: Storage> Copies<S> {
             storage,
             actors: ActorSource::new(incarnation),
             counters: Counters::default(),
+            noted: Vec::new(),
+            frozen: BTreeMap::new(),
+        }
+    }
+
+    /// What has happened to the copies since this was last asked.
+    pub fn take_noted(&mut self) -> Vec<Noted> {
+        std::mem::take(&mut self.noted)
+    }
+
+    /// From now on no write is taken of these buckets in these partitions.
+    pub fn freeze(&mut self, frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>) {
+        self.frozen = frozen;
+    }
+
+    fn check_frozen(&self, partition: PartitionId, key: &Key) -> Result<(), StorageError> {
+        match self.frozen.get(&partition) {
+            Some(buckets) if buckets.contains(key.bucket()) => Err(StorageError::ReadOnly(
+                "this node has handed the partition over".to_owned(),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -116,15 +143,18 @@ impl<S: Storage> Copies<S> {
     pub fn record(&mut self, partition: PartitionId, key: &Key) -> Result<Record, StorageError> {
         match self.storage.get(&object_key(partition, key)) {
             Ok(None) => Ok(Record::default()),
-            Ok(Some(bytes)) => Ok(Record::decode(bytes).unwrap_or_else(|_| self.corrupt())),
-            Err(StorageError::Corrupt(_)) => Ok(self.corrupt()),
+            Ok(Some(bytes)) => {
+                Ok(Record::decode(bytes).unwrap_or_else(|_| self.corrupt(partition)))
+            }
+            Err(StorageError::Corrupt(_)) => Ok(self.corrupt(partition)),
             Err(error) => Err(error),
         }
     }
 
     /// A record that cannot be believed is a missing one; the other replicas have it.
-    fn corrupt(&mut self) -> Record {
+    fn corrupt(&mut self, partition: PartitionId) -> Record {
         self.counters.checksum_errors += 1;
+        self.noted.push(Noted::Doubtful(partition));
         Record::default()
     }
 
@@ -136,6 +166,7 @@ impl<S: Storage> Copies<S> {
         incoming: Object,
         replaced: Option<&Replaced>,
     ) -> Result<bool, WriteError> {
+        self.check_frozen(partition, key)?;
         let mut record = self.record(partition, key)?;
         self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
         let before = record.clone();
@@ -145,7 +176,9 @@ impl<S: Storage> Copies<S> {
         }
         check_readable(&record.object)?;
         let batch = self.batch(partition, key, &record, replaced)?;
-        self.apply(batch, &record)?;
+        self.apply(batch, &record)
+            .inspect_err(|_| self.noted.push(Noted::Doubtful(partition)))?;
+        self.note(partition, key, fingerprint(key, &before.object), &record);
         Ok(true)
     }
 
@@ -158,7 +191,9 @@ impl<S: Storage> Copies<S> {
         version: Version,
         merge: Option<MergeInputs>,
     ) -> Result<Coordinated, CoordinateError> {
+        self.check_frozen(partition, key)?;
         let mut record = self.record(partition, key)?;
+        let before = fingerprint(key, &record.object);
         let merged_at_ms = version.written_at_ms;
         self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
@@ -188,10 +223,14 @@ impl<S: Storage> Copies<S> {
             inputs: merge.inputs,
         });
         let batch = self.batch(partition, key, &record, replaced.as_ref())?;
-        self.apply(batch, &record).map_err(|error| match error {
-            StorageError::Failed(message) => CoordinateError::MaybeStored(message),
-            error => error.into(),
+        self.apply(batch, &record).map_err(|error| {
+            self.noted.push(Noted::Doubtful(partition));
+            match error {
+                StorageError::Failed(message) => CoordinateError::MaybeStored(message),
+                error => error.into(),
+            }
         })?;
+        self.note(partition, key, before, &record);
         Ok(Coordinated {
             dot,
             object: record.object,
@@ -246,6 +285,19 @@ impl<S: Storage> Copies<S> {
         self.counters.storage_writes += 1;
         self.count_siblings(record.object.values().count());
         Ok(())
+    }
+
+    fn note(&mut self, partition: PartitionId, key: &Key, before: u128, record: &Record) {
+        let after = fingerprint(key, &record.object);
+        if before != after {
+            let key = key.clone();
+            self.noted.push(Noted::Changed {
+                partition,
+                key,
+                before,
+                after,
+            });
+        }
     }
 
     fn count_siblings(&mut self, siblings: usize) {

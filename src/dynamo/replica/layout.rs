@@ -65,6 +65,33 @@ pub fn key_at(place: &Bytes, bucket: &BucketName) -> Bytes {
     place.slice((HEAD_BYTES + bucket.as_str().len()).min(place.len())..)
 }
 
+/// The order in which the keys of a partition are stored.
+pub fn order(key: &Key) -> (usize, &str, &[u8]) {
+    let bucket = key.bucket().as_str();
+    (bucket.len(), bucket, key.bytes())
+}
+
+/// Where the objects of a partition are stored.
+pub fn object_range(partition: PartitionId) -> Range<Bytes> {
+    let edge = |number: u32| {
+        let number = number.to_be_bytes();
+        let [.., high, low] = number;
+        Bytes::copy_from_slice(&[KIND_OBJECT, high, low])
+    };
+    let start = u32::from(partition.0);
+    edge(start)..edge(start + 1)
+}
+
+/// The key whose object is stored here; none if this is no place of an object.
+pub fn object_at(place: &Bytes) -> Option<Key> {
+    let [KIND_OBJECT, _, _, length, rest @ ..] = place.as_ref() else {
+        return None;
+    };
+    let bucket = rest.get(..usize::from(*length))?;
+    let bucket = BucketName::new(std::str::from_utf8(bucket).ok()?).ok()?;
+    Key::new(bucket, place.slice(4 + usize::from(*length)..)).ok()
+}
+
 fn retained_prefix(partition: PartitionId, key: &Key) -> Vec<u8> {
     let room = key.bytes().len() + 32;
     let mut place = place(KIND_RETAINED, partition, key.bucket(), room);

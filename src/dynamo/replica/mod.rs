@@ -5,7 +5,9 @@
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
 pub mod copy;
+pub mod fingerprint;
 pub mod layout;
+pub mod listing;
 pub mod record;
 pub mod storage;
 pub mod stretch;

@@ -1,0 +1,251 @@
+//! The questions and answers of an exchange, in protobuf.
+//!
+//! Knows their shapes and bounds; whether an answer fits its question is the exchange's to judge.
+//!
+//! Invariant: a list of keys has a fingerprint for each key, and no more keys than a slice.
+
+use super::proto::peer as proto;
+use crate::dynamo::causality::object::Object;
+use crate::dynamo::codec::DecodeError;
+use crate::dynamo::machine::message::Message;
+use crate::dynamo::names::{BucketName, Key, NameError, Ticket};
+use crate::dynamo::repair::hash_tree::{LeafSet, Leaves};
+use crate::dynamo::repair::inquiry::{Answer, Ask, Refusal};
+use crate::dynamo::replica::record::Replaced;
+use crate::dynamo::ring::partition::PartitionId;
+use crate::limits::{
+    N_MAX, PARTITIONS_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES,
+};
+use bytes::Bytes;
+
+const FINGERPRINT_BYTES: usize = 16;
+
+/// Why a question or an answer was not believed.
+#[derive(Debug, thiserror::Error)]
+pub enum RepairDecodeError {
+    #[error("lacks its {0}")]
+    Missing(&'static str),
+    #[error("has {found} as its {what}; it takes {limit}")]
+    Bound {
+        what: &'static str,
+        found: usize,
+        limit: usize,
+    },
+    #[error("names something that was refused: {0}")]
+    Name(#[from] NameError),
+    #[error("has an object that {0}")]
+    Bytes(#[from] DecodeError),
+}
+
+type Decoded<T> = Result<T, RepairDecodeError>;
+
+pub fn encode_ask(partition: PartitionId, n: u8, ask: &Ask) -> proto::Repair {
+    use proto::repair::Ask as Body;
+    let body = match ask {
+        Ask::Root => Body::Root(proto::Nothing {}),
+        Ask::Leaves => Body::Leaves(proto::Nothing {}),
+        Ask::Keys {
+            leaves,
+            after,
+            upto,
+        } => Body::Keys(proto::KeysAsk {
+            leaves: leaves.to_bytes(),
+            after: after.as_ref().map(encode_key),
+            upto: upto.as_ref().map(encode_key),
+        }),
+        Ask::Copy { key } => Body::Copy(encode_key(key)),
+        Ask::Give {
+            key,
+            object,
+            replaced,
+        } => Body::Give(encode_copy(Some(key), object, replaced)),
+        Ask::Sync => Body::Sync(proto::Nothing {}),
+        Ask::Doubt => Body::Doubt(proto::Nothing {}),
+    };
+    proto::Repair {
+        partition: u32::from(partition.0),
+        n: u32::from(n),
+        ask: Some(body),
+    }
+}
+
+pub fn decode_ask(ticket: Ticket, repair: proto::Repair) -> Decoded<Message> {
+    use proto::repair::Ask as Body;
+    let ask = match repair.ask.ok_or(RepairDecodeError::Missing("question"))? {
+        Body::Root(_) => Ask::Root,
+        Body::Leaves(_) => Ask::Leaves,
+        Body::Keys(keys) => Ask::Keys {
+            leaves: LeafSet::from_bytes(&keys.leaves)
+                .ok_or(RepairDecodeError::Missing("set of leaves"))?,
+            after: keys.after.map(decode_key).transpose()?,
+            upto: keys.upto.map(decode_key).transpose()?,
+        },
+        Body::Copy(key) => Ask::Copy {
+            key: decode_key(key)?,
+        },
+        Body::Give(mut copied) => {
+            let key = copied.key.take();
+            let (object, replaced) = decode_copy(copied)?;
+            Ask::Give {
+                key: decode_key(key.ok_or(RepairDecodeError::Missing("key"))?)?,
+                object,
+                replaced,
+            }
+        }
+        Body::Sync(_) => Ask::Sync,
+        Body::Doubt(_) => Ask::Doubt,
+    };
+    let partition = bounded("partition", repair.partition, usize::from(PARTITIONS_MAX))?;
+    Ok(Message::Repair {
+        ticket,
+        partition: PartitionId(partition as u16),
+        n: bounded("number of copies", repair.n, usize::from(N_MAX))? as u8,
+        ask: Box::new(ask),
+    })
+}
+
+pub fn encode_answer(answer: &Answer) -> proto::Repaired {
+    use proto::repaired::Answer as Body;
+    let body = match answer {
+        Answer::Root(root) => Body::Root(Bytes::copy_from_slice(&root.to_be_bytes())),
+        Answer::Building { records } => Body::Building(*records),
+        Answer::Leaves(leaves) => Body::Leaves(encode_fingerprints(leaves.iter())),
+        Answer::Keys { keys, covered } => Body::Keys(proto::KeysReply {
+            keys: keys.iter().map(|(key, _)| encode_key(key)).collect(),
+            fingerprints: encode_fingerprints(keys.iter().map(|(_, fingerprint)| fingerprint)),
+            covered: covered.as_ref().map(encode_key),
+        }),
+        Answer::Copy { object, replaced } => Body::Copy(encode_copy(None, object, replaced)),
+        Answer::Done { is_changed } => Body::Done(proto::Done {
+            is_changed: *is_changed,
+        }),
+        Answer::Refused(refusal) => Body::Refused(encode_refusal(refusal)),
+    };
+    proto::Repaired { answer: Some(body) }
+}
+
+pub fn decode_answer(ticket: Ticket, repaired: proto::Repaired) -> Decoded<Message> {
+    use proto::repaired::Answer as Body;
+    let answer = match repaired
+        .answer
+        .ok_or(RepairDecodeError::Missing("answer"))?
+    {
+        Body::Root(root) => match decode_fingerprints(&root, 1)?.first() {
+            Some(root) => Answer::Root(*root),
+            None => return Err(RepairDecodeError::Missing("root")),
+        },
+        Body::Building(records) => Answer::Building { records },
+        Body::Leaves(leaves) => {
+            let leaves = decode_fingerprints(&leaves, TREE_LEAVES)?;
+            let leaves: Leaves = match leaves.try_into() {
+                Ok(leaves) => leaves,
+                Err(_) => return Err(RepairDecodeError::Missing("leaves")),
+            };
+            Answer::Leaves(Box::new(leaves))
+        }
+        Body::Keys(reply) => {
+            let limit = SLICE_ITEMS_MAX + SLICE_CHUNK_ITEMS;
+            let found = reply.keys.len();
+            let fingerprints = decode_fingerprints(&reply.fingerprints, limit)?;
+            if found != fingerprints.len() {
+                let (what, limit) = ("number of fingerprints", found);
+                let found = fingerprints.len();
+                return Err(RepairDecodeError::Bound { what, found, limit });
+            }
+            let keys: Decoded<Vec<Key>> = reply.keys.into_iter().map(decode_key).collect();
+            Answer::Keys {
+                keys: keys?.into_iter().zip(fingerprints).collect(),
+                covered: reply.covered.map(decode_key).transpose()?,
+            }
+        }
+        Body::Copy(copied) => {
+            let (object, replaced) = decode_copy(copied)?;
+            Answer::Copy { object, replaced }
+        }
+        Body::Done(done) => Answer::Done {
+            is_changed: done.is_changed,
+        },
+        Body::Refused(refusal) => Answer::Refused(decode_refusal(refusal)?),
+    };
+    let answer = Box::new(answer);
+    Ok(Message::Repaired { ticket, answer })
+}
+
+fn bounded(what: &'static str, found: u32, limit: usize) -> Decoded<usize> {
+    let found = found as usize;
+    match found <= limit {
+        true => Ok(found),
+        false => Err(RepairDecodeError::Bound { what, found, limit }),
+    }
+}
+
+fn encode_key(key: &Key) -> proto::Key {
+    proto::Key {
+        bucket: key.bucket().as_str().to_owned(),
+        key: key.bytes().clone(),
+    }
+}
+
+fn decode_key(key: proto::Key) -> Decoded<Key> {
+    Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
+}
+
+fn encode_copy(key: Option<&Key>, object: &Object, replaced: &[Replaced]) -> proto::Copied {
+    proto::Copied {
+        key: key.map(encode_key),
+        object: object.encode(),
+        replaced: replaced.iter().map(Replaced::encode).collect(),
+    }
+}
+
+fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
+    let (what, found, limit) = (
+        "number of merges",
+        copied.replaced.len(),
+        2 * RETAINED_MERGES_MAX,
+    );
+    if found > limit {
+        return Err(RepairDecodeError::Bound { what, found, limit });
+    }
+    let replaced: Result<Vec<Replaced>, DecodeError> =
+        copied.replaced.into_iter().map(Replaced::decode).collect();
+    Ok((Object::decode(copied.object)?, replaced?))
+}
+
+fn encode_fingerprints<'a>(fingerprints: impl Iterator<Item = &'a u128>) -> Bytes {
+    let bytes = fingerprints.flat_map(|fingerprint| fingerprint.to_be_bytes());
+    bytes.collect::<Vec<u8>>().into()
+}
+
+fn decode_fingerprints(bytes: &Bytes, limit: usize) -> Decoded<Vec<u128>> {
+    let (what, found) = ("number of fingerprints", bytes.len() / FINGERPRINT_BYTES);
+    let (chunks, rest) = bytes.as_chunks::<FINGERPRINT_BYTES>();
+    if found > limit || !rest.is_empty() {
+        return Err(RepairDecodeError::Bound { what, found, limit });
+    }
+    let numbers = chunks.iter().map(|chunk| u128::from_be_bytes(*chunk));
+    Ok(numbers.collect())
+}
+
+fn encode_refusal(refusal: &Refusal) -> proto::Refusal {
+    use proto::refusal::Reason;
+    let reason = match refusal {
+        Refusal::Unreachable => Reason::Unreachable(proto::Nothing {}),
+        Refusal::NotKept => Reason::NotKept(proto::Nothing {}),
+        Refusal::Storage(message) => Reason::Storage(message.clone()),
+    };
+    proto::Refusal {
+        reason: Some(reason),
+    }
+}
+
+fn decode_refusal(refusal: proto::Refusal) -> Decoded<Refusal> {
+    use proto::refusal::Reason;
+    Ok(
+        match refusal.reason.ok_or(RepairDecodeError::Missing("reason"))? {
+            Reason::Unreachable(_) => Refusal::Unreachable,
+            Reason::NotKept(_) => Refusal::NotKept,
+            Reason::Storage(message) => Refusal::Storage(message),
+        },
+    )
+}
