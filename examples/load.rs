@@ -2,18 +2,22 @@
 //!
 //! `cargo run --release --example load -- --server http://127.0.0.1:7001 --mode mixed`. Every client has keys
 //! of its own and passes contexts on, so no siblings arise; it measures requests, not conflicts. The bucket is
-//! created with its defaults unless it is there. Corrects for nothing: while a client waits it sends nothing,
+//! created with its defaults unless it is there. With `--client-driven` it measures in turns: requests that go to one
+//! node, which passes puts on if it keeps no copy, and requests of a client that knows the ring and asks the right
+//! node itself (Dynamo 6.4); it shows when there are more nodes than copies. Corrects for nothing: while a client waits it sends nothing,
 //! so latencies under overload look better than an open system's would.
 //!
-//! Invariant: ends `--seconds` and two requests' deadlines after it began to measure, whatever the nodes do.
+//! Invariant: ends `--seconds` and a few requests' deadlines after it began to measure, whatever the nodes do.
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use bytes::Bytes;
 use clap::{Parser, ValueEnum};
 use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use rejoin::cli::connection::Connection;
+use rejoin::client;
+use rejoin::dynamo::bucket;
 use rejoin::wire::proto::v1 as proto;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -50,6 +54,10 @@ struct Arguments {
     /// Keys of each client.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     keys: u32,
+    /// Compare with a client that asks the right node itself, in turns, each for half of the time. The nodes'
+    /// configuration has to tell their addresses, as that of `rejoin dev` does.
+    #[arg(long)]
+    client_driven: bool,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
@@ -69,11 +77,26 @@ enum Ack {
     Durable,
 }
 
+/// Who finds the node that coordinates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Driven {
+    /// The node that happens to be asked.
+    ByServer,
+    /// The client.
+    ByClient,
+}
+
+/// How requests reach the nodes.
+enum Way {
+    ToOne(Connection),
+    ToTheRightOne(client::Bucket),
+}
+
 /// What was measured.
 struct Measured {
     puts: Histogram<u64>,
     gets: Histogram<u64>,
-    /// By gRPC code.
+    /// By gRPC code, or by the client's word for it.
     errors: BTreeMap<String, u64>,
 }
 
@@ -98,7 +121,7 @@ impl Measured {
 
 /// One client and its keys.
 struct Client {
-    connection: Connection,
+    way: Way,
     arguments: Arguments,
     /// With the context of the last put; none if that is not known.
     keys: Vec<(Bytes, Option<Bytes>)>,
@@ -108,7 +131,12 @@ struct Client {
 }
 
 impl Client {
-    async fn open(number: u32, run: u64, arguments: Arguments) -> anyhow::Result<Self> {
+    async fn open(
+        number: u32,
+        run: u64,
+        driven: Driven,
+        arguments: Arguments,
+    ) -> anyhow::Result<Self> {
         let url = &arguments.server[number as usize % arguments.server.len()];
         let keys = (0..arguments.keys).map(|key| {
             let key = format!("{run:016x}-{number}-{key}");
@@ -118,7 +146,7 @@ impl Client {
         let mut value = vec![0; arguments.value_bytes];
         dice.fill_bytes(&mut value);
         Ok(Self {
-            connection: Connection::to(url, REQUEST_TIMEOUT).await?,
+            way: Way::open(driven, url, &arguments.bucket).await?,
             keys: keys.collect(),
             dice,
             value,
@@ -130,7 +158,8 @@ impl Client {
     /// Gives gets something to find.
     async fn fill(&mut self) -> anyhow::Result<()> {
         for place in 0..self.keys.len() {
-            self.put(place).await.context("filling the bucket")?;
+            let filled = self.put(place).await;
+            filled.map_err(|code| anyhow::anyhow!("filling the bucket: {code}"))?;
         }
         Ok(())
     }
@@ -148,8 +177,7 @@ impl Client {
             } else {
                 self.measure_get(place).await
             };
-            if let Err(status) = outcome {
-                let code = format!("{:?}", status.code());
+            if let Err(code) = outcome {
                 *self.measured.errors.entry(code).or_default() += 1;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -157,7 +185,7 @@ impl Client {
         Ok(self)
     }
 
-    async fn measure_put(&mut self, place: usize) -> Result<(), Status> {
+    async fn measure_put(&mut self, place: usize) -> Result<(), String> {
         if self.keys[place].1.is_none() {
             let context = self.get(place).await?;
             self.keys[place].1 = Some(context);
@@ -168,43 +196,102 @@ impl Client {
         Ok(())
     }
 
-    async fn measure_get(&mut self, place: usize) -> Result<(), Status> {
+    async fn measure_get(&mut self, place: usize) -> Result<(), String> {
         let start = Instant::now();
         self.get(place).await?;
         self.measured.gets.saturating_record(micros(start));
         Ok(())
     }
 
-    async fn put(&mut self, place: usize) -> Result<(), Status> {
+    async fn put(&mut self, place: usize) -> Result<(), String> {
         let (key, context) = &mut self.keys[place];
-        let asked = proto::PutRequest {
-            bucket: self.arguments.bucket.clone(),
-            key: key.clone(),
-            value: self.value.clone().into(),
-            context: context.take().unwrap_or_default(),
-            ack: match self.arguments.ack {
-                None => proto::Ack::Unspecified.into(),
-                Some(Ack::Buffered) => proto::Ack::Buffered.into(),
-                Some(Ack::Durable) => proto::Ack::Durable.into(),
-            },
-            ..proto::PutRequest::default()
-        };
-        let asked = self.connection.request(asked);
-        let stored = self.connection.kv().put(asked).await?.into_inner();
-        *context = Some(stored.context).filter(|context| !context.is_empty());
+        let passed = context.take().unwrap_or_default();
+        let value = self.value.clone().into();
+        let stored = self.way.put(&self.arguments, key, value, passed).await?;
+        *context = Some(stored).filter(|context| !context.is_empty());
         Ok(())
     }
 
-    async fn get(&self, place: usize) -> Result<Bytes, Status> {
-        let asked = proto::GetRequest {
-            bucket: self.arguments.bucket.clone(),
-            key: self.keys[place].0.clone(),
-            ..proto::GetRequest::default()
-        };
-        let asked = self.connection.request(asked);
-        let found = self.connection.kv().get(asked).await?.into_inner();
-        Ok(found.context)
+    async fn get(&self, place: usize) -> Result<Bytes, String> {
+        self.way.get(&self.arguments, &self.keys[place].0).await
     }
+}
+
+impl Way {
+    async fn open(driven: Driven, url: &str, bucket: &str) -> anyhow::Result<Self> {
+        Ok(match driven {
+            Driven::ByServer => Self::ToOne(Connection::to(url, REQUEST_TIMEOUT).await?),
+            Driven::ByClient => {
+                Self::ToTheRightOne(client::Client::connect([url]).await?.bucket(bucket))
+            }
+        })
+    }
+
+    /// Returns the context of the write.
+    async fn put(
+        &self,
+        arguments: &Arguments,
+        key: &Bytes,
+        value: Bytes,
+        context: Bytes,
+    ) -> Result<Bytes, String> {
+        match self {
+            Self::ToOne(connection) => {
+                let asked = connection.request(proto::PutRequest {
+                    bucket: arguments.bucket.clone(),
+                    key: key.clone(),
+                    value,
+                    context,
+                    ack: match arguments.ack {
+                        None => proto::Ack::Unspecified.into(),
+                        Some(Ack::Buffered) => proto::Ack::Buffered.into(),
+                        Some(Ack::Durable) => proto::Ack::Durable.into(),
+                    },
+                    ..proto::PutRequest::default()
+                });
+                let stored = connection.kv().put(asked).await.map_err(code_of)?;
+                Ok(stored.into_inner().context)
+            }
+            Self::ToTheRightOne(bucket) => {
+                let mut put = bucket.put(key, value).context(client::Context(context));
+                put = match arguments.ack {
+                    None => put,
+                    Some(Ack::Buffered) => put.ack(bucket::Ack::Buffered),
+                    Some(Ack::Durable) => put.ack(bucket::Ack::Durable),
+                };
+                Ok(put.await.map_err(word_of)?.context.0)
+            }
+        }
+    }
+
+    /// Returns the context of what was found.
+    async fn get(&self, arguments: &Arguments, key: &Bytes) -> Result<Bytes, String> {
+        match self {
+            Self::ToOne(connection) => {
+                let asked = connection.request(proto::GetRequest {
+                    bucket: arguments.bucket.clone(),
+                    key: key.clone(),
+                    ..proto::GetRequest::default()
+                });
+                let found = connection.kv().get(asked).await.map_err(code_of)?;
+                Ok(found.into_inner().context)
+            }
+            Self::ToTheRightOne(bucket) => Ok(bucket.get(key).await.map_err(word_of)?.context.0),
+        }
+    }
+}
+
+fn code_of(status: Status) -> String {
+    format!("{:?}", status.code())
+}
+
+/// The name of the variant.
+fn word_of(error: client::Error) -> String {
+    let told = format!("{error:?}");
+    let end = told
+        .find(|c: char| !c.is_alphanumeric())
+        .unwrap_or(told.len());
+    told[..end].to_owned()
 }
 
 fn micros(start: Instant) -> u64 {
@@ -242,14 +329,13 @@ async fn together<T: Send + 'static>(
     Ok(done)
 }
 
-async fn prepare(arguments: &Arguments) -> anyhow::Result<Vec<Client>> {
-    create_bucket(arguments).await?;
+async fn prepare(arguments: &Arguments, driven: Driven) -> anyhow::Result<Vec<Client>> {
     let run = rand::random();
     let fills = arguments.mode != Mode::Put;
     let clients = (0..arguments.clients).map(|number| {
         let arguments = arguments.clone();
         async move {
-            let mut client = Client::open(number, run, arguments).await?;
+            let mut client = Client::open(number, run, driven, arguments).await?;
             if fills {
                 client.fill().await?;
             }
@@ -285,21 +371,27 @@ fn print_text(name: &str, measured: &Histogram<u64>, elapsed: Duration) {
     );
 }
 
+fn report(arguments: &Arguments, measured: &Measured, elapsed: Duration) -> Value {
+    json!({
+        "mode": format!("{:?}", arguments.mode).to_lowercase(),
+        "clients": arguments.clients,
+        "value_bytes": arguments.value_bytes,
+        "ack": arguments.ack.map(|ack| format!("{ack:?}").to_lowercase()),
+        "elapsed_s": elapsed.as_secs_f64(),
+        "put": latencies(&measured.puts, elapsed),
+        "get": latencies(&measured.gets, elapsed),
+        "errors": measured.errors,
+    })
+}
+
 fn print(arguments: &Arguments, measured: &Measured, elapsed: Duration) {
-    if arguments.json {
-        let report = json!({
-            "mode": format!("{:?}", arguments.mode).to_lowercase(),
-            "clients": arguments.clients,
-            "value_bytes": arguments.value_bytes,
-            "ack": arguments.ack.map(|ack| format!("{ack:?}").to_lowercase()),
-            "elapsed_s": elapsed.as_secs_f64(),
-            "put": latencies(&measured.puts, elapsed),
-            "get": latencies(&measured.gets, elapsed),
-            "errors": measured.errors,
-        });
-        println!("{report}");
-        return;
+    match arguments.json {
+        true => println!("{}", report(arguments, measured, elapsed)),
+        false => print_text_of(measured, elapsed),
     }
+}
+
+fn print_text_of(measured: &Measured, elapsed: Duration) {
     print_text("put", &measured.puts, elapsed);
     print_text("get", &measured.gets, elapsed);
     for (code, count) in &measured.errors {
@@ -307,20 +399,97 @@ fn print(arguments: &Arguments, measured: &Measured, elapsed: Duration) {
     }
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
-    let clients = prepare(&arguments).await?;
+/// Runs clients for so long and adds what they measured. Returns how long it took.
+async fn measure(clients: &mut Vec<Client>, time: Duration) -> anyhow::Result<Duration> {
     let start = Instant::now();
-    let end = start + Duration::from_secs(arguments.seconds);
-    let clients = together(clients.into_iter().map(|client| client.run(end))).await?;
-    let elapsed = start.elapsed();
+    let end = start + time;
+    let ran = std::mem::take(clients)
+        .into_iter()
+        .map(|client| client.run(end));
+    *clients = together(ran).await?;
+    Ok(start.elapsed())
+}
+
+fn sum(clients: &[Client]) -> anyhow::Result<Measured> {
     let mut measured = Measured::new()?;
-    for client in &clients {
+    for client in clients {
         measured.add(&client.measured)?;
     }
-    print(&arguments, &measured, elapsed);
+    Ok(measured)
+}
+
+fn ensure_some(measured: &Measured) -> anyhow::Result<()> {
     let succeeded = measured.puts.len() + measured.gets.len();
     ensure!(succeeded > 0, "no request succeeded");
     Ok(())
+}
+
+/// In turns, so that what else the machine does meets both.
+async fn compare(arguments: &Arguments) -> anyhow::Result<()> {
+    let mut by_server = prepare(arguments, Driven::ByServer).await?;
+    let mut by_client = prepare(arguments, Driven::ByClient).await?;
+    let turn = Duration::from_secs(arguments.seconds) / 4;
+    let mut elapsed = [Duration::ZERO; 2];
+    for _ in 0..2 {
+        elapsed[0] += measure(&mut by_server, turn).await?;
+        elapsed[1] += measure(&mut by_client, turn).await?;
+    }
+    let (server, client) = (sum(&by_server)?, sum(&by_client)?);
+    ensure_some(&server)?;
+    ensure_some(&client)?;
+    let ratios = json!({
+        "put": ratios(&server.puts, &client.puts, elapsed),
+        "get": ratios(&server.gets, &client.gets, elapsed),
+    });
+    if arguments.json {
+        let report = json!({
+            "server_driven": report(arguments, &server, elapsed[0]),
+            "client_driven": report(arguments, &client, elapsed[1]),
+            "client_over_server": ratios,
+        });
+        println!("{report}");
+        return Ok(());
+    }
+    println!("server-driven");
+    print_text_of(&server, elapsed[0]);
+    println!("client-driven");
+    print_text_of(&client, elapsed[1]);
+    println!("client-driven over server-driven: {ratios}");
+    Ok(())
+}
+
+/// Each of the client-driven figures over the server-driven one.
+fn ratios(server: &Histogram<u64>, client: &Histogram<u64>, elapsed: [Duration; 2]) -> Value {
+    if server.is_empty() || client.is_empty() {
+        return Value::Null;
+    }
+    let rounded = |ratio: f64| (ratio * 1000.0).round() / 1000.0;
+    let rate = |measured: &Histogram<u64>, elapsed: Duration| {
+        measured.len() as f64 / elapsed.as_secs_f64()
+    };
+    let at = |quantile: f64| {
+        let server = server.value_at_quantile(quantile) as f64;
+        rounded(client.value_at_quantile(quantile) as f64 / server)
+    };
+    json!({
+        "ops_per_s": rounded(rate(client, elapsed[1]) / rate(server, elapsed[0])),
+        "mean": rounded(client.mean() / server.mean()),
+        "p50": at(0.5),
+        "p99": at(0.99),
+        "p999": at(0.999),
+    })
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    create_bucket(&arguments).await?;
+    if arguments.client_driven {
+        return compare(&arguments).await;
+    }
+    let mut clients = prepare(&arguments, Driven::ByServer).await?;
+    let elapsed = measure(&mut clients, Duration::from_secs(arguments.seconds)).await?;
+    let measured = sum(&clients)?;
+    print(&arguments, &measured, elapsed);
+    ensure_some(&measured)
 }

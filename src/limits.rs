@@ -91,10 +91,6 @@ pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 
 /// Keys that a replica looks at for one message of a listing: the others wait for its shard meanwhile.
 pub const LIST_ITEMS_MAX: usize = 256;
-/// Bytes of records that a replica reads for one message of a listing before it answers with what it has.
-pub const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Records that a listing reads at once, and so holds in memory: each may be as large as an object.
-pub const LIST_CHUNK_ITEMS: usize = 4;
 /// Partitions that one page of a listing is asked of at a time; enough to hide the way to the replicas.
 pub const LIST_PARTITIONS_MAX: usize = 16;
 /// Keys of one page; of the longest keys they make 4 MiB.
@@ -174,6 +170,71 @@ pub const BACKGROUND_RATE_MIN: u64 = 8;
 pub const FOREGROUND_P99_MS_DEFAULT: u64 = 50;
 /// Seconds over which the percentile is taken (6.5).
 pub const FOREGROUND_WINDOW_S: usize = 60;
+/// How long a replica may be silent before another node stands in for it: above a slow disk's sync, far
+/// below any deadline.
+pub const STAND_IN_AFTER_MS: u64 = 250;
+/// How long a suspected peer has to answer a probe before it counts as down: several slow round trips, and short
+/// enough that clients notice it for no longer than 3 s.
+pub const SUSPECT_MS: u64 = 1_500;
+/// Between two probes of a peer that is down.
+pub const PROBE_MS: u64 = 1_000;
+/// How long a put waits for stragglers after its answer, before what they miss becomes a hint.
+pub const PUT_STRAGGLERS_MS: u64 = 1_000;
+/// Hints that one shard keeps for others; each is a record of its own and an entry of a scan.
+pub const HINTS_MAX: usize = 1_000_000;
+/// Bytes of all hints of one shard; beyond it a node does not stand in for others.
+pub const HINT_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
+/// Before a hint that was not taken is offered again; doubled with each failure.
+pub const HINT_RETRY_MS: u64 = 2_000;
+/// The longest pause between two offers.
+pub const HINT_RETRY_MS_MAX: u64 = 16_000;
+/// Hints that are on their way to one node at a time.
+pub const HINT_WINDOW: usize = 16;
+/// How long a hint that was sent is waited for.
+pub const HINT_DELIVERY_MS: u64 = 5_000;
+/// Hints that are read from the disk in one go: values may be large, and clients wait meanwhile.
+pub const HINT_SLICE_ITEMS: usize = 16;
+/// Dots that a change tells a watcher; beyond it he learns how many there are.
+pub const CHANGE_DOTS_MAX: usize = 64;
+/// Changes that one shard holds for watchers who come back; a few seconds under full load.
+pub const WATCH_EVENTS_MAX: usize = 16 * 1024;
+/// Bytes of them: keys may be long.
+pub const WATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Watchers of one node at a time.
+pub const WATCHERS_MAX: usize = 256;
+/// A position in a node's changes: a format, and 18 bytes for each of at most 64 shards.
+pub const WATCH_POSITION_BYTES_MAX: usize = 2 * 1024;
+
+/// How often a client asks for the ring; the paper's interval (6.4).
+pub const CLIENT_REFRESH_MS: u64 = 10_000;
+/// Between two downloads of the ring, however stale it looks: nodes may disagree while members change.
+pub const CLIENT_REFRESH_GAP_MS: u64 = 500;
+/// How long a client waits for a ring.
+pub const CLIENT_RING_TIMEOUT_MS: u64 = 2_000;
+/// A ring: 4096 partitions with nine names each, and a thousand members.
+pub const CLIENT_RING_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a client waits for a connection; far below the deadline, so that others can be tried.
+pub const CLIENT_CONNECT_MS: u64 = 1_000;
+/// How long a node is avoided after its first failure; twice as long after each further one.
+pub const CLIENT_AVOID_MS: u64 = 1_000;
+/// The longest that a node is avoided.
+pub const CLIENT_AVOID_MS_MAX: u64 = 16_000;
+/// Nodes that one request is sent to, one after the other.
+pub const CLIENT_ATTEMPTS_MAX: u32 = 16;
+/// The first pause between two attempts; it doubles, and dice cut it short.
+pub const CLIENT_BACKOFF_MS: u64 = 10;
+/// The longest pause between two attempts.
+pub const CLIENT_BACKOFF_MS_MAX: u64 = 500;
+/// Requests of one client that are under way at one node; the node takes 64 on a connection.
+pub const CLIENT_REQUESTS_PER_NODE_MAX: usize = 48;
+/// Buckets whose number of replicas a client remembers.
+pub const CLIENT_BUCKETS_MAX: usize = 256;
+/// Keys whose context a session remembers; 16 MiB if each is as long as a context can be.
+pub const CLIENT_CONTEXTS_MAX: usize = 1024;
+/// Dots by which a watcher of all nodes tells what it was told already.
+pub const CLIENT_DOTS_MAX: usize = 64 * 1024;
+/// Events of all nodes that wait for their watcher; beyond it the nodes wait.
+pub const CLIENT_EVENTS_MAX: usize = 256;
 
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
@@ -226,7 +287,6 @@ pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(LIST_ITEMS_MAX * KEY_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
-const _: () = assert!(LIST_CHUNK_ITEMS * OBJECT_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
 const _: () = assert!(BATCHES_MAX * BATCH_ITEMS_MAX <= CONVERSATIONS_MAX / 4);
 const _: () = assert!(DEADLINE_MAX_MS < BATCH_IDLE_MS);
 const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
@@ -243,6 +303,8 @@ const _: () = assert!(TREE_WAIT_MS < EXCHANGE_STALL_MS);
 const _: () = assert!(BACKGROUND_RATE_MIN > 0 && BACKGROUND_RATE_MIN < BACKGROUND_RATE_MAX);
 const _: () = assert!(ANTI_ENTROPY_INTERVAL_MS_DEFAULT <= ANTI_ENTROPY_INTERVAL_MS_MAX);
 const _: () = assert!(DEADLINE_DEFAULT_MS <= DEADLINE_MAX_MS);
+const _: () = assert!(CLIENT_CONNECT_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(CLIENT_REFRESH_GAP_MS < CLIENT_REFRESH_MS);
 const _: () = assert!(READ_REPAIR_WINDOW_MS < DEADLINE_MAX_MS);
 const _: () = assert!(GUEST_WALL_MS < DEADLINE_DEFAULT_MS);
 const _: () = assert!(PLUGIN_BYTES_DEFAULT <= PLUGIN_BYTES_MAX);
@@ -252,3 +314,7 @@ const _: () = assert!(GUEST_INIT_FUEL <= FUEL_MAX);
 const _: () = assert!(COMPILE_CPU_S * 1_000 < COMPILE_WALL_MS);
 const _: () = assert!(PARTITIONS_DEFAULT <= PARTITIONS_MAX);
 const _: () = assert!(SIBLINGS_WARN < SIBLINGS_MAX);
+const _: () = assert!(STAND_IN_AFTER_MS < SUSPECT_MS);
+const _: () = assert!(SUSPECT_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(PUT_STRAGGLERS_MS < DEADLINE_DEFAULT_MS);
+const _: () = assert!(HINT_RETRY_MS <= HINT_RETRY_MS_MAX);

@@ -23,7 +23,8 @@ const HOUSE: &[&[&str]] = &[
     &["storage", "wasm", "wire"],
     &["config"],
     &["node"],
-    &["api"],
+    // The client stands beside the server: nothing of the server imports it, nor it the server.
+    &["api", "client"],
     &["cli"],
 ];
 
@@ -221,6 +222,24 @@ fn rooms_of_the_core_import_from_lower_floors_only() {
         }
     }
     none(&broken, "floors of the core, from the ground up", CORE);
+}
+
+#[test]
+fn the_client_knows_the_core_and_the_wire_only() {
+    let mut broken = Vec::new();
+    for file in sources(&["src/client"]) {
+        for path in imports(&file) {
+            let room = path.target.first().map(String::as_str).unwrap_or_default();
+            if !["client", "dynamo", "limits", "wire"].contains(&room) {
+                broken.push(format!("{}:{}: `{room}`", file.path, path.line));
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "a program that uses the client must not carry a server with it:\n  {}",
+        broken.join("\n  ")
+    );
 }
 
 #[test]

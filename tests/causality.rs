@@ -20,6 +20,7 @@ use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::codec::{Reader, Writer};
 use rejoin::dynamo::names::{BucketName, Digest, Key, NodeId};
 use rejoin::dynamo::replica::copy::Copies;
+use rejoin::dynamo::replica::layout::Place;
 use rejoin::dynamo::replica::record::{Record, Replaced};
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::ring::partition::PartitionId;
@@ -247,9 +248,10 @@ impl World {
         let (context, past) = self.seen(at, seen);
         let id = self.pasts.len() as u64;
         let replica = &mut self.replicas[at];
-        let written = replica
-            .copies
-            .coordinate(PARTITION, &key(), &context, version(id), None);
+        let written =
+            replica
+                .copies
+                .coordinate(&Place::Home, PARTITION, &key(), &context, version(id), None);
         let object = written.expect("memory does not fail").object;
         replica.known.extend(past.iter().copied());
         replica.known.insert(id);
@@ -264,7 +266,9 @@ impl World {
         }
         let (object, known) = self.sent[sent % self.sent.len()].clone();
         let replica = &mut self.replicas[at];
-        let written = replica.copies.write(PARTITION, &key(), object, None);
+        let written = replica
+            .copies
+            .write(&Place::Home, PARTITION, &key(), object, &[]);
         written.expect("memory does not fail");
         replica.known.extend(known);
     }
@@ -415,13 +419,18 @@ fn quorum_write_unjudged(world: &mut World, at: usize, copied: usize, context: &
         copied
     };
     let version = Version::value(format!("w{}", world.starts), 0);
-    let written = world.replicas[at]
-        .copies
-        .coordinate(PARTITION, &key(), context, version, None);
+    let written = world.replicas[at].copies.coordinate(
+        &Place::Home,
+        PARTITION,
+        &key(),
+        context,
+        version,
+        None,
+    );
     let object = written.expect("memory does not fail").object;
     let arrived = world.replicas[copied]
         .copies
-        .write(PARTITION, &key(), object, None);
+        .write(&Place::Home, PARTITION, &key(), object, &[]);
     arrived.expect("memory does not fail");
 }
 
@@ -594,7 +603,7 @@ fn a_context_with_a_count_of_zero_is_refused_for_no_replica_could_read_its_objec
 fn a_forged_context_that_names_the_next_actor_does_not_stop_the_next_write() {
     let mut copies = Copies::new(Memory::default(), Incarnation(7));
     let forged = Context::from_clock((1..4).map(|epoch| (actor(epoch), u64::MAX)));
-    let written = copies.coordinate(PARTITION, &key(), &forged, version(), None);
+    let written = copies.coordinate(&Place::Home, PARTITION, &key(), &forged, version(), None);
     let dot = written.expect("memory does not fail").dot;
     assert_eq!((dot.actor, dot.counter), (actor(4), 1));
     let held = copies
@@ -610,7 +619,7 @@ fn more_siblings_than_a_careless_bound_can_still_be_read() {
         object.event(actor(1), Version::value("", number));
     }
     let mut copies = Copies::new(Memory::default(), Incarnation(8));
-    let written = copies.write(PARTITION, &key(), object, None);
+    let written = copies.write(&Place::Home, PARTITION, &key(), object, &[]);
     assert_eq!(written, Ok(true));
     let held = copies
         .record(PARTITION, &key())
@@ -628,8 +637,15 @@ fn an_object_that_could_not_be_read_again_is_not_stored() {
         object
     };
     let mut copies = Copies::new(Memory::default(), Incarnation(8));
-    assert_eq!(copies.write(PARTITION, &key(), half(0), None), Ok(true));
-    assert!(copies.write(PARTITION, &key(), half(9_000), None).is_err());
+    assert_eq!(
+        copies.write(&Place::Home, PARTITION, &key(), half(0), &[]),
+        Ok(true)
+    );
+    assert!(
+        copies
+            .write(&Place::Home, PARTITION, &key(), half(9_000), &[])
+            .is_err()
+    );
     let held = copies
         .record(PARTITION, &key())
         .expect("memory does not fail");
@@ -644,7 +660,7 @@ fn after_a_failed_write_no_dot_is_given_out_that_it_may_have_used() {
     let blind = Context::default();
     let mut put = |engine| {
         storage.0.borrow_mut().1 = engine;
-        copies.coordinate(PARTITION, &key(), &blind, version(), None)
+        copies.coordinate(&Place::Home, PARTITION, &key(), &blind, version(), None)
     };
     let first = put(Engine::Works).expect("it works").dot;
     assert!(put(Engine::Fails).is_err());

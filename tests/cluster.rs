@@ -15,6 +15,8 @@ mod conditions;
 mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/handoff.rs"]
+mod handoff;
 #[path = "cluster/listing.rs"]
 mod listing;
 #[path = "cluster/members.rs"]
@@ -23,6 +25,8 @@ mod members;
 mod processes;
 #[path = "cluster/quorums.rs"]
 mod quorums;
+#[path = "cluster/repairing.rs"]
+mod repairing;
 #[path = "cluster/resolving.rs"]
 mod resolving;
 #[path = "cluster/siblings.rs"]

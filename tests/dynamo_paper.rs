@@ -1,7 +1,7 @@
-//! The Dynamo paper as a table of contents: one test for each mechanism of sections 4.1 to 4.5 and 5 that the
+//! The Dynamo paper as a table of contents: one test for each mechanism of sections 4.1 to 4.8 and 5 that the
 //! core has, named by section and by the identifier of the project's list of mechanisms.
 //!
-//! What needs more than one shard of one process (membership, hints, hash trees, overload) is tested where it
+//! What needs more than one shard of one process (membership, hash trees, overload) is tested where it
 //! is built.
 //!
 //! Invariant: a test that carries a section proves what that section says, on the real machines.
@@ -218,6 +218,68 @@ fn s4_5_d18_the_reconciled_versions_are_written_back() {
     for node in &steps[4] {
         assert!(node.ends_with(" has {a:1,b:1}=one|two"), "{node}");
     }
+}
+
+#[test]
+fn s4_6_d19_the_first_n_healthy_nodes_of_the_preference_list_take_part() {
+    let steps = steps(&[
+        "cluster nodes=a,b,c,d,e n=3 r=2 w=2",
+        "cut a-c a-e b-c b-e d-c d-e\nput via=a key=k value=one",
+        "advance ms=2000",
+        "put via=a key=k value=two\nget via=a key=k",
+        "get via=a key=k pr=2",
+    ]);
+    assert!(answer(&steps[1]).starts_with("answer ok context={a:1} after=2 primaries=1"));
+    // Known to be down, they are not asked: the next ones of the list are, at once.
+    assert!(steps[3][0].ends_with("hint-for=e"), "{:?}", steps[3][0]);
+    assert!(steps[3][1].ends_with("hint-for=c"), "{:?}", steps[3][1]);
+    assert!(!steps[3].iter().any(|line| line.contains("(refused)")));
+    assert!(answer(&steps[4]).contains("primaries answered, 2 are needed"));
+}
+
+#[test]
+fn s4_6_d20_hints_name_their_owner_are_handed_over_when_it_is_back_and_are_deleted_then() {
+    let steps = steps(&[
+        "cluster nodes=a,b,c,d n=3 r=2 w=2",
+        "cut a-c b-c d-c\nput via=a key=k value=one",
+        "hints",
+        "restart d\nhints",
+        "heal\nadvance ms=3000",
+        "hints\nshow key=k",
+    ]);
+    assert_eq!(steps[2], ["d keeps for c {a:1}=one"]);
+    assert_eq!(steps[3], steps[2], "a hint is on the disk");
+    assert_eq!(steps[4], ["d -> c  write k {a:1}=one", "c -> d  wrote"]);
+    let homes = "a has {a:1}=one, b has {a:1}=one, c has {a:1}=one, d has nothing";
+    assert_eq!(steps[5].join(", "), homes);
+}
+
+#[test]
+fn s4_6_d20_with_w_of_one_a_write_fails_only_if_no_node_at_all_can_be_reached() {
+    let steps = steps(&[
+        "cluster nodes=a,b,c,d,e n=3 r=1 w=1",
+        "cut b-a b-c b-d b-e\nput via=b key=k value=one",
+        "get via=b key=k",
+        "heal\nadvance ms=4000",
+        "get via=c key=k r=3",
+    ]);
+    assert!(answer(&steps[1]).starts_with("answer ok context={b:1} after=1 primaries=0"));
+    assert!(answer(&steps[2]).starts_with("answer one "));
+    assert_eq!(answer(&steps[4]), "answer one context={b:1} from=3");
+}
+
+#[test]
+fn s4_8_d26_failure_is_detected_by_traffic_and_each_node_has_its_own_opinion() {
+    let steps = steps(&[
+        "cluster nodes=a,b,c n=3 r=2 w=2",
+        "cut a-b\nadvance ms=60000\nopinions",
+        "put via=a key=k value=one\nadvance ms=2000\nopinions",
+        "heal\nadvance ms=2000\nopinions",
+    ]);
+    assert!(steps[1].is_empty(), "nobody asks, so nobody notices");
+    let opinions = steps[2].iter().filter(|line| line.contains("holds"));
+    assert_eq!(opinions.collect::<Vec<_>>(), ["a holds b to be down"]);
+    assert!(!steps[3].iter().any(|line| line.contains("holds")));
 }
 
 /// Another engine for the same trait: a log that is searched from its end.

@@ -64,6 +64,8 @@ impl Cluster for ClusterService {
             members: members(&snapshot),
             partitions: placement.partitions().all().map(owners).collect(),
             ring_hash: placement.hash(),
+            partition_count: u32::from(placement.partitions().count()),
+            node: self.node.id().as_str().to_owned(),
         }))
     }
 
@@ -188,7 +190,7 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 18] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 23] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -209,6 +211,11 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 18] {
         ("keys_transferred", activity.keys_transferred),
         ("strays_handed_over", activity.strays_handed_over),
         ("background_rate", activity.background_rate),
+        ("stand_ins", activity.stand_ins),
+        ("hints_pending", activity.hints_pending),
+        ("hint_bytes", activity.hint_bytes),
+        ("hints_delivered", activity.hints_delivered),
+        ("hints_dropped", copies.hints_dropped),
     ]
 }
 

@@ -29,6 +29,7 @@ pub async fn check(
     let get = GetRequest {
         key: request.key.clone(),
         r: None,
+        pr: None,
     };
     let found = node.get(get, timeout_ms).await;
     let found = found.map_err(status::of_condition)?;

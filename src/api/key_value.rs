@@ -5,6 +5,7 @@ use super::condition;
 use super::deadline::{asked_ms, timeout_ms};
 use super::keys;
 use super::status;
+use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
 use crate::limits::BATCHES_MAX;
@@ -59,7 +60,22 @@ impl Kv for KvService {
         let request = wire::decode_delete(request.into_inner()).map_err(status::of_request)?;
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(wire::encode_delete(&key, reply)))
+        Ok(Response::new(proto::DeleteResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_delete(&key, reply)
+        }))
+    }
+
+    type WatchStream = Events;
+
+    async fn watch(
+        &self,
+        request: Request<proto::WatchRequest>,
+    ) -> Result<Response<Events>, Status> {
+        Ok(Response::new(watch::watch(
+            &self.node,
+            request.into_inner(),
+        )?))
     }
 
     async fn list_keys(
@@ -150,7 +166,10 @@ impl KvService {
         let key = request.key.clone();
         let reply = self.node.get(request, timeout_ms).await;
         let reply = reply.map_err(status::of_get)?;
-        Ok(wire::encode_get(&key, *reply, with_siblings))
+        Ok(proto::GetResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_get(&key, *reply, with_siblings)
+        })
     }
 
     async fn put_one(
@@ -169,7 +188,10 @@ impl KvService {
         }
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
-        Ok(wire::encode_put(&key, reply))
+        Ok(proto::PutResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_put(&key, reply)
+        })
     }
 
     async fn store(&self, request: PutRequest, timeout_ms: u64) -> Result<PutReply, Status> {

@@ -91,6 +91,11 @@ pub async fn serve_clients(
     })
     .max_decoding_message_size(DECODED_BYTES_MAX)
     .max_encoding_message_size(ENCODED_BYTES_MAX);
+    let feed = Arc::clone(&node.feed);
+    let stop = async move {
+        stop.await;
+        feed.close(); // Watchers would keep their connections open for ever.
+    };
     let cluster = ClusterServer::new(ClusterService { node })
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(ENCODED_BYTES_MAX);

@@ -15,3 +15,4 @@ pub mod listen;
 mod membership;
 pub mod plugins;
 pub mod status;
+pub mod watch;

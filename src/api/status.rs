@@ -82,6 +82,7 @@ fn of_read(error: GetError, outcome: Option<&str>) -> Status {
         GetError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET"),
         GetError::Quorum(_) => (Code::InvalidArgument, "BAD_QUORUM"),
         GetError::TooFewReplicas { .. } => (Code::Unavailable, "TOO_FEW_REPLICAS"),
+        GetError::TooFewPrimaries { .. } => (Code::Unavailable, "TOO_FEW_PRIMARIES"),
         GetError::Deadline { .. } => (Code::DeadlineExceeded, "DEADLINE"),
         GetError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
     };
@@ -145,6 +146,11 @@ fn of_upload(error: UploadError) -> Status {
 
 pub fn of_storage(error: StorageError) -> Status {
     status(Code::Internal, "STORAGE", None, error)
+}
+
+/// Something of which there are as many as there may be.
+pub fn too_many(reason: &str, error: impl ToString) -> Status {
+    status(Code::ResourceExhausted, reason, Some("not-stored"), error)
 }
 
 /// What a put asked for is not so; `found` is said to programs beside the outcome.

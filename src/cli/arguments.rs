@@ -46,6 +46,8 @@ pub enum Command {
     Put(Put),
     /// Delete a key.
     Delete(Delete),
+    /// Print the keys of a bucket as they change, at any node, until it is ended.
+    Watch(Watch),
     /// Print the keys of a bucket.
     Keys(Keys),
     /// Create and show buckets.
@@ -105,6 +107,9 @@ pub struct Get {
     /// Replicas to wait for, in place of the bucket's R.
     #[arg(long)]
     pub r: Option<u32>,
+    /// Of those, how many must be among the key's N primaries.
+    #[arg(long)]
+    pub pr: Option<u32>,
     /// Also show every stored version, before any policy.
     #[arg(long)]
     pub siblings: bool,
@@ -152,6 +157,14 @@ pub struct Delete {
 }
 
 #[derive(Debug, Args)]
+pub struct Watch {
+    pub bucket: String,
+    /// End after so many lines.
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 pub struct Keys {
     pub bucket: String,
     /// Only keys that begin with it.
@@ -168,6 +181,9 @@ pub struct Write {
     /// Acknowledgements to wait for, in place of the bucket's W.
     #[arg(long)]
     pub w: Option<u32>,
+    /// Of those, how many must be among the key's N primaries.
+    #[arg(long)]
+    pub pw: Option<u32>,
     /// When a replica says that it has the write, in place of the bucket's choice.
     #[arg(long)]
     pub ack: Option<AckChoice>,
@@ -204,6 +220,12 @@ pub struct CreateBucket {
     /// Acknowledgements that a put waits for [default: 2].
     #[arg(long)]
     pub w: Option<u32>,
+    /// Of a get's answers, how many must be among the key's N primaries [default: 0].
+    #[arg(long)]
+    pub pr: Option<u32>,
+    /// Of a put's acknowledgements, how many must be among the key's N primaries [default: 0].
+    #[arg(long)]
+    pub pw: Option<u32>,
     /// When a replica says that it has a write [default: durable].
     #[arg(long)]
     pub ack: Option<AckChoice>,

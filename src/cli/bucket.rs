@@ -73,6 +73,8 @@ async fn properties(
         n: create.n,
         r: create.r,
         w: create.w,
+        pr: create.pr,
+        pw: create.pw,
         ack: ack_choice(create.ack).into(),
         policy: policy.into(),
         resolver,
@@ -147,6 +149,8 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "n": properties.n(),
         "r": properties.r(),
         "w": properties.w(),
+        "pr": properties.pr(),
+        "pw": properties.pw(),
         "ack": ack_name(properties),
         "policy": policy_name(properties),
         "resolver": binding(&properties.resolver),
@@ -172,6 +176,11 @@ fn as_line(name: &str, properties: &proto::Properties) -> String {
     }
     if let Some(validator) = &properties.validator {
         line += &format!(" validator={}", short(&validator.plugin));
+    }
+    for (name, primaries) in [("pr", properties.pr()), ("pw", properties.pw())] {
+        if primaries > 0 {
+            line += &format!(" {name}={primaries}");
+        }
     }
     if properties.merge_on_put() {
         line += " merge-on-put";

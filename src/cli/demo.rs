@@ -160,6 +160,7 @@ async fn get(node: &Connection, r: u32) -> anyhow::Result<proto::GetResponse> {
         bucket: BUCKET.to_owned(),
         key: KEY.into(),
         r: Some(r),
+        pr: None,
         with_siblings: true,
     };
     Ok(node.kv().get(node.request(asked)).await?.into_inner())

@@ -16,6 +16,7 @@ pub async fn get(get: Get, server: &Server) -> anyhow::Result<()> {
         bucket: get.bucket.clone(),
         key: get.key.clone().into(),
         r: get.r,
+        pr: get.pr,
         with_siblings: get.siblings,
     };
     let reply = connection
@@ -82,6 +83,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         content_type: put.content_type,
         metadata: put.metadata.into_iter().collect(),
         w: put.write.w,
+        pw: put.write.pw,
         ack: ack(&put.write).into(),
         ttl_ms: put.ttl_ms,
         condition: condition.into(),
@@ -133,6 +135,7 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
         key: delete.key.into(),
         context,
         w: delete.write.w,
+        pw: delete.write.pw,
         ack: ack(&delete.write).into(),
     };
     let reply = connection

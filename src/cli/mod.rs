@@ -19,6 +19,7 @@ pub mod plugin;
 pub mod proxy;
 pub mod repair;
 pub mod serve;
+pub mod watch;
 
 use crate::storage::durability;
 use crate::wasm::compiler::child;
@@ -64,6 +65,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Get(get) => key_value::get(get, &server).await,
         Command::Put(put) => key_value::put(put, &server).await,
         Command::Delete(delete) => key_value::delete(delete, &server).await,
+        Command::Watch(watch) => watch::run(watch, &server).await,
         Command::Keys(keys) => keys::run(keys, &server).await,
         Command::Bucket(bucket) => bucket::run(bucket, &server).await,
         Command::Plugin(plugin) => plugin::run(plugin, &server).await,

@@ -3,7 +3,7 @@
 //! Dynamo 4.5 (N, R, W per instance) and 6 (the usage patterns). Knows nothing of where its rows come
 //! from; `metadata` spreads them.
 //!
-//! Invariant: properties that exist satisfy `1 <= R, W <= N <= N_MAX`.
+//! Invariant: properties that exist satisfy `1 <= R, W <= N <= N_MAX` and `PR, PW <= N`.
 
 use super::codec::{DecodeError, Reader, Writer};
 use super::names::{BucketName, Digest};
@@ -61,6 +61,10 @@ pub struct Properties {
     pub r: u8,
     /// Acknowledgements that a write waits for.
     pub w: u8,
+    /// Of the R answers, those that must be of primaries; 0: anybody's will do (4.6).
+    pub pr: u8,
+    /// Of the W acknowledgements, those that must be of primaries.
+    pub pw: u8,
     pub ack: Ack,
     pub policy: Policy,
     /// Whether a put stores what the policy makes of its value and the siblings it did not cover.
@@ -81,6 +85,8 @@ impl Default for Properties {
             n: 3,
             r: 2,
             w: 2,
+            pr: 0,
+            pw: 0,
             ack: Ack::Durable,
             policy: Policy::Siblings,
             merge_on_put: false,
@@ -99,6 +105,12 @@ pub enum PropertiesError {
     Replicas(u8),
     #[error("{name} is {found}, but the bucket has n = {n} replicas; give 1 to {n}")]
     Quorum {
+        name: &'static str,
+        found: u8,
+        n: u8,
+    },
+    #[error("{name} is {found}, but the bucket has n = {n} replicas; give 0 to {n}")]
+    Primaries {
         name: &'static str,
         found: u8,
         n: u8,
@@ -132,6 +144,8 @@ impl Properties {
         }
         self.check_quorum("r", self.r)?;
         self.check_quorum("w", self.w)?;
+        self.check_primaries("pr", self.pr)?;
+        self.check_primaries("pw", self.pw)?;
         if self.value_bytes_max == 0 || self.value_bytes_max > VALUE_BYTES_MAX {
             let found = self.value_bytes_max;
             return Err(PropertiesError::ValueLimit { found });
@@ -168,6 +182,15 @@ impl Properties {
         Ok(())
     }
 
+    /// Checks how many primaries a request wants among the answers.
+    pub fn check_primaries(&self, name: &'static str, found: u8) -> Result<(), PropertiesError> {
+        if found > self.n {
+            let n = self.n;
+            return Err(PropertiesError::Primaries { name, found, n });
+        }
+        Ok(())
+    }
+
     /// The plugins that a node must have to serve this bucket.
     pub fn plugins(&self) -> impl Iterator<Item = Digest> {
         let resolver = match &self.policy {
@@ -197,6 +220,8 @@ impl Properties {
         if let Some(binding) = &self.validator {
             encode_binding(binding, writer);
         }
+        writer.byte(self.pr);
+        writer.byte(self.pw);
         if let Some(bytes) = self.value_bytes_warn {
             writer.number(bytes as u64);
         }
@@ -239,6 +264,8 @@ impl Properties {
                 true => Some(decode_binding(reader)?),
                 false => None,
             },
+            pr: reader.byte()?,
+            pw: reader.byte()?,
             value_bytes_warn: match tag & TAG_WARNS {
                 0 => None,
                 _ => Some(reader.number_max("a value warning", VALUE_BYTES_MAX)?),

@@ -196,6 +196,7 @@ impl Exchange {
             "the stream broke at once"
         );
         tracing::info!(%peer, address, "connected");
+        self.switchboard.tell_of(&peer, true).await;
         if *target == Target::Seed {
             self.registry.seed(peer.clone());
         }

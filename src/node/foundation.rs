@@ -4,6 +4,7 @@
 //!
 //! Invariant: a catalog on the disk is believed before what the configuration says of the members.
 
+use super::feed::Feed;
 use super::office::stored_catalog;
 use super::peers::Peers;
 use super::store::Store;
@@ -37,6 +38,7 @@ pub(super) struct Foundation {
     pub(super) peers: Arc<Peers>,
     pub(super) workers: Arc<Workers>,
     pub(super) library: Arc<Library>,
+    pub(super) feed: Arc<Feed>,
 }
 
 impl Foundation {
@@ -74,6 +76,7 @@ impl Foundation {
             peers: Arc::new(Peers::new(me)),
             workers: Arc::new(workers),
             library,
+            feed: Arc::default(),
         })
     }
 }

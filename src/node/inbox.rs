@@ -74,6 +74,11 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    /// The connection that this node dialled to a peer came up or broke.
+    Peer {
+        node: NodeId,
+        is_connected: bool,
+    },
     Placement(Arc<Placement>),
     Inspect {
         key: Key,

@@ -7,6 +7,7 @@
 pub mod clock;
 pub mod commit;
 pub mod dialing;
+pub mod feed;
 mod foundation;
 pub mod inbox;
 pub mod keys;

@@ -100,12 +100,13 @@ impl Peers {
     }
 
     /// Queues a message. The error is what the sender is to be told: the request certainly did not leave.
-    pub fn send(&self, to: &NodeId, message: Message) -> Result<(), Option<Message>> {
+    pub fn send(&self, to: &NodeId, message: Message) -> Result<(), Option<Box<Message>>> {
         let Some(link) = self.link(to) else {
-            return Err(message.undelivered());
+            return Err(message.undelivered().map(Box::new));
         };
         match asked(&message) {
             Some(kind) => link.send_request(kind, message),
+            None if matches!(message, Message::Ping { .. }) => link.send_probe(message),
             None => link.send_reply(message),
         }
     }
@@ -129,11 +130,11 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send_request(&self, kind: Asked, message: Message) -> Result<(), Option<Message>> {
+    fn send_request(&self, kind: Asked, message: Message) -> Result<(), Option<Box<Message>>> {
         let mut state = self.lock();
         let ticket = message.ticket();
         let Some(requests) = &state.requests else {
-            return Err(message.undelivered());
+            return Err(message.undelivered().map(Box::new));
         };
         match requests.try_send(Letter::Message(message)) {
             Ok(()) => {
@@ -141,13 +142,23 @@ impl Link {
                 Ok(())
             }
             Err(error) => match error.into_inner() {
-                Letter::Message(message) => Err(message.undelivered()),
+                Letter::Message(message) => Err(message.undelivered().map(Box::new)),
                 Letter::Gossip(_) => Err(None),
             },
         }
     }
 
-    fn send_reply(&self, message: Message) -> Result<(), Option<Message>> {
+    /// Not remembered: nobody is told of a probe that got nowhere.
+    fn send_probe(&self, message: Message) -> Result<(), Option<Box<Message>>> {
+        match &self.lock().requests {
+            Some(requests) => requests
+                .try_send(Letter::Message(message))
+                .map_err(|_| None),
+            None => Err(None),
+        }
+    }
+
+    fn send_reply(&self, message: Message) -> Result<(), Option<Box<Message>>> {
         match &self.lock().replies {
             Some(replies) => replies.try_send(Letter::Message(message)).map_err(|_| None),
             None => Err(None),
@@ -194,6 +205,7 @@ impl Link {
             state.channel = None;
             std::mem::take(&mut state.asked)
         };
+        switchboard.tell_of(peer, false).await;
         for (ticket, kind) in asked {
             switchboard.deliver(peer, broken(ticket, kind)).await;
         }
@@ -231,6 +243,7 @@ fn asked(message: &Message) -> Option<Asked> {
             None
         }
         Message::ListReply { .. } => None,
+        Message::Ping { .. } | Message::Pong { .. } => None,
     }
 }
 

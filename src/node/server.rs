@@ -7,6 +7,7 @@
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::{Exchange, Identity};
+use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
@@ -27,6 +28,7 @@ use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::repair::schedule::Share;
+use crate::dynamo::repair::settings as repair;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
@@ -55,6 +57,7 @@ pub struct Node {
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
     pub store: Store,
+    pub feed: Arc<Feed>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -106,6 +109,7 @@ impl Node {
             registry,
             plugins,
             store: foundation.store,
+            feed: foundation.feed,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -307,7 +311,14 @@ fn start_shards(
             shards: config.shards() as u16,
         };
         machine.set_up(clock.now(), share, config.repair());
-        machine.step(clock.now(), Event::Tick, &mut Vec::new());
+        // It counts the hints that it keeps before anybody can ask for one.
+        let settings = repair::Settings {
+            shard: (number as u16, config.shards() as u16),
+            ..repair::Settings::default()
+        };
+        for event in [Event::Settings(settings), Event::Tick] {
+            machine.step(clock.now(), event, &mut Vec::new());
+        }
         let outlets = Outlets {
             me,
             inbox: inbox.clone(),
@@ -315,6 +326,7 @@ fn start_shards(
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
             progress: progress.clone(),
+            tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };
         let shard = Shard::new(machine, outlets, clock);

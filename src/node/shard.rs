@@ -6,6 +6,7 @@
 
 use super::clock::Clock;
 use super::commit::{Committing, Release};
+use super::feed::tail::Tail;
 use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
 use super::peers::Peers;
 use super::store::Store;
@@ -34,6 +35,7 @@ pub struct Outlets {
     pub workers: Arc<Workers>,
     /// Who tells the other nodes how far this one is with its transfers.
     pub progress: mpsc::Sender<Progress>,
+    pub tail: Arc<Tail>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -168,6 +170,7 @@ impl Shard {
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Peer { node, is_connected } => self.step(Event::Peer { node, is_connected }),
             Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.
             Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
@@ -204,7 +207,7 @@ impl Shard {
         match effect {
             Effect::Send { to, message } => {
                 if let Err(Some(message)) = self.outlets.peers.send(&to, message) {
-                    let from = to;
+                    let (from, message) = (to, *message);
                     self.undelivered.push_back(Event::Message { from, message });
                 }
             }
@@ -249,6 +252,7 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::Changed(change) => self.outlets.tail.push(change),
         }
     }
 

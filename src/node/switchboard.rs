@@ -45,10 +45,12 @@ impl Switchboard {
 
     /// Hands a peer's message to its shard; waits while that shard is busy.
     pub async fn deliver(&self, from: &NodeId, message: Message) {
-        let inbox = match message.place() {
-            Some(Place::Key(key)) => Some(self.of_key(key)),
-            Some(Place::Partition(partition)) => Some(self.of_partition(partition)),
-            None => self.of_reply(&message),
+        let inbox = match (message.place(), &message) {
+            (Some(Place::Key(key)), _) => Some(self.of_key(key)),
+            (Some(Place::Partition(partition)), _) => Some(self.of_partition(partition)),
+            // Any shard can say that the node is there.
+            (None, Message::Ping { .. }) => self.all().next(),
+            (None, reply) => self.of_reply(reply),
         };
         let Some(inbox) = inbox else {
             return; // A reply to an earlier life of this process.
@@ -56,6 +58,15 @@ impl Switchboard {
         let from = from.clone();
         // A shard that has stopped takes nothing; the node is going down.
         drop(inbox.send(Input::Message { from, message }).await);
+    }
+
+    /// Tells all shards that the connection to a peer came up or broke.
+    pub async fn tell_of(&self, peer: &NodeId, is_connected: bool) {
+        for inbox in self.all() {
+            let node = peer.clone();
+            // A shard that has stopped needs not know.
+            drop(inbox.send(Input::Peer { node, is_connected }).await);
+        }
     }
 
     fn of_reply(&self, message: &Message) -> Option<&Inbox> {

@@ -39,6 +39,8 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
         n,
         r: number("r", properties.r)?.unwrap_or(defaults.r.min(n)),
         w: number("w", properties.w)?.unwrap_or(defaults.w.min(n)),
+        pr: number("pr", properties.pr)?.unwrap_or(defaults.pr),
+        pw: number("pw", properties.pw)?.unwrap_or(defaults.pw),
         ack: decode_ack(properties.ack)?.unwrap_or(defaults.ack),
         merge_on_put: properties
             .merge_on_put
@@ -75,6 +77,8 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         n: Some(u32::from(properties.n)),
         r: Some(u32::from(properties.r)),
         w: Some(u32::from(properties.w)),
+        pr: Some(u32::from(properties.pr)),
+        pw: Some(u32::from(properties.pw)),
         ack: encode_ack(properties.ack).into(),
         policy: policy.into(),
         resolver,

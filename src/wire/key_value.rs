@@ -51,6 +51,7 @@ pub fn decode_key(bucket: &str, key: Bytes) -> Decoded<Key> {
 pub fn decode_get(request: proto::GetRequest) -> Decoded<GetRequest> {
     Ok(GetRequest {
         r: number("r", request.r)?,
+        pr: number("pr", request.pr)?,
         key: decode_key(&request.bucket, request.key)?,
     })
 }
@@ -70,6 +71,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         key,
         version,
         w: number("w", request.w)?,
+        pw: number("pw", request.pw)?,
         ack,
         ttl: Ttl::of(request.ttl_ms)?,
     })
@@ -93,6 +95,7 @@ pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
         key,
         version: Version::tombstone(0),
         w: number("w", request.w)?,
+        pw: number("pw", request.pw)?,
         ack,
         ttl: Ttl::default(),
     })
@@ -115,6 +118,7 @@ pub fn encode_get(key: &Key, reply: GetReply, with_siblings: bool) -> proto::Get
             .collect(),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
+        ring_hash: 0, // The service knows its ring.
     }
 }
 
@@ -129,6 +133,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
         dot: reply.dot.to_string(),
+        ring_hash: 0,
         warnings: reply.warnings.iter().map(Warning::to_string).collect(),
     }
 }
@@ -143,6 +148,7 @@ pub fn encode_delete(key: &Key, reply: PutReply) -> proto::DeleteResponse {
         primaries_answered: put.primaries_answered,
         coordinator: put.coordinator,
         dot: put.dot,
+        ring_hash: 0,
     }
 }
 

@@ -157,6 +157,7 @@ pub fn encode_stretch(stretch: &Stretch) -> peer::List {
         prefix: stretch.prefix.clone(),
         after: stretch.after.clone(),
         items_max: stretch.items_max as u32,
+        ..peer::List::default()
     }
 }
 

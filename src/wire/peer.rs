@@ -3,18 +3,19 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
-use super::{keys, repair, resolved, warning};
+use super::{keys, put_error, repair, resolved, warning};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::causality::version::Version;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
-use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Ttl, TtlError};
+use crate::dynamo::coordinator::request::{PutReply, PutRequest, Ttl, TtlError};
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::replica::stretch::Listed;
+use crate::limits::RETAINED_MERGES_MAX;
 use bytes::Bytes;
 use proto::envelope::Body;
 
@@ -23,6 +24,8 @@ use proto::envelope::Body;
 pub enum PeerDecodeError {
     #[error("a message lacks its {0}")]
     Missing(&'static str),
+    #[error("a message has too many {0}")]
+    TooMany(&'static str),
     #[error("a name in a message was refused: {0}")]
     Name(#[from] NameError),
     #[error("an object in a message {0}")]
@@ -59,9 +62,11 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         count: ticket.count,
     };
     match envelope.body.ok_or(PeerDecodeError::Missing("body"))? {
-        Body::Read(key) => Ok(Message::Read {
+        Body::Read(read) => Ok(Message::Read {
             ticket,
-            key: decode_key(Some(key))?,
+            key: Key::new(BucketName::new(&read.bucket)?, read.key)?,
+            hint_for: decode_home(&read.hint_for)?,
+            placement_version: read.placement_version,
         }),
         Body::ReadReply(reply) => Ok(Message::ReadReply {
             ticket,
@@ -73,25 +78,37 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         Body::Write(write) => decode_write(ticket, write),
         Body::WriteReply(reply) => Ok(Message::WriteReply {
             ticket,
-            outcome: reply
-                .failure
-                .map_or(Ok(()), |failure| Err(decode_failure(failure))),
+            outcome: reply.failure.map(decode_failure).map_or(Ok(()), Err),
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
         Body::List(list) => Ok(Message::List {
             ticket,
+            hint_for: decode_home(&list.hint_for)?,
+            placement_version: list.placement_version,
             stretch: keys::decode_stretch(list)?,
         }),
         Body::ListReply(reply) => decode_list_reply(ticket, reply),
         Body::Repair(repair) => Ok(repair::decode_ask(ticket, repair)?),
         Body::Repaired(repaired) => Ok(repair::decode_answer(ticket, repaired)?),
+        Body::Ping(_) => Ok(Message::Ping { ticket }),
+        Body::Pong(_) => Ok(Message::Pong { ticket }),
     }
 }
 
 fn encode_body(message: &Message) -> Body {
     match message {
-        Message::Read { key, .. } => Body::Read(encode_key(key)),
+        Message::Read {
+            key,
+            hint_for,
+            placement_version,
+            ..
+        } => Body::Read(proto::Read {
+            bucket: key.bucket().as_str().to_owned(),
+            key: key.bytes().clone(),
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
+        }),
         Message::ReadReply { outcome, .. } => Body::ReadReply(proto::ReadReply {
             object: outcome.as_ref().map(Object::encode).unwrap_or_default(),
             failure: outcome.as_ref().err().map(encode_failure),
@@ -101,12 +118,16 @@ fn encode_body(message: &Message) -> Body {
             object,
             replaced,
             ack,
+            hint_for,
+            placement_version,
             ..
         } => Body::Write(proto::Write {
             key: Some(encode_key(key)),
             object: object.encode(),
-            replaced: replaced.as_ref().map(|r| r.encode()).unwrap_or_default(),
+            replaced: replaced.iter().map(Replaced::encode).collect(),
             durable: *ack == Ack::Durable,
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
         }),
         Message::WriteReply { outcome, .. } => Body::WriteReply(proto::WriteReply {
             failure: outcome.as_ref().err().map(encode_failure),
@@ -116,7 +137,16 @@ fn encode_body(message: &Message) -> Body {
             timeout_ms,
             ..
         } => Body::Forward(encode_forward(request, *timeout_ms)),
-        Message::List { stretch, .. } => Body::List(keys::encode_stretch(stretch)),
+        Message::List {
+            stretch,
+            hint_for,
+            placement_version,
+            ..
+        } => Body::List(proto::List {
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
+            ..keys::encode_stretch(stretch)
+        }),
         Message::ListReply { outcome, .. } => Body::ListReply(encode_list_reply(outcome)),
         Message::Repair {
             partition, n, ask, ..
@@ -125,9 +155,11 @@ fn encode_body(message: &Message) -> Body {
         Message::ForwardReply { outcome, .. } => Body::ForwardReply(proto::ForwardReply {
             outcome: Some(match outcome {
                 Ok(reply) => proto::forward_reply::Outcome::Stored(encode_stored(reply)),
-                Err(error) => proto::forward_reply::Outcome::Error(encode_error(error)),
+                Err(error) => proto::forward_reply::Outcome::Error(put_error::encode(error)),
             }),
         }),
+        Message::Ping { .. } => Body::Ping(proto::Ping {}),
+        Message::Pong { .. } => Body::Pong(proto::Pong {}),
     }
 }
 
@@ -161,31 +193,40 @@ fn decode_key(key: Option<proto::Key>) -> Decoded<Key> {
     Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
 }
 
+fn encode_home(home: &Option<NodeId>) -> String {
+    home.as_ref().map_or("", NodeId::as_str).to_owned()
+}
+
+fn decode_home(name: &str) -> Decoded<Option<NodeId>> {
+    let home = (!name.is_empty()).then(|| NodeId::new(name));
+    Ok(home.transpose()?)
+}
+
 fn encode_failure(failure: &ReplicaFailure) -> proto::Failure {
-    match failure {
-        ReplicaFailure::Unreachable => proto::Failure {
-            unreachable: true,
-            message: String::new(),
-        },
-        ReplicaFailure::Storage(message) => proto::Failure {
-            unreachable: false,
-            message: message.clone(),
+    proto::Failure {
+        unreachable: *failure == ReplicaFailure::Unreachable,
+        not_kept: *failure == ReplicaFailure::NotKept,
+        message: match failure {
+            ReplicaFailure::Storage(message) => message.clone(),
+            ReplicaFailure::Unreachable | ReplicaFailure::NotKept => String::new(),
         },
     }
 }
 
 fn decode_failure(failure: proto::Failure) -> ReplicaFailure {
-    match failure.unreachable {
-        true => ReplicaFailure::Unreachable,
-        false => ReplicaFailure::Storage(failure.message),
+    match (failure.unreachable, failure.not_kept) {
+        (true, _) => ReplicaFailure::Unreachable,
+        (false, true) => ReplicaFailure::NotKept,
+        (false, false) => ReplicaFailure::Storage(failure.message),
     }
 }
 
 fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
-    let replaced = match write.replaced.is_empty() {
-        true => None,
-        false => Some(Box::new(Replaced::decode(write.replaced)?)),
-    };
+    if write.replaced.len() > 2 * RETAINED_MERGES_MAX {
+        return Err(PeerDecodeError::TooMany("merges"));
+    }
+    let replaced = write.replaced.into_iter().map(Replaced::decode);
+    let replaced = replaced.collect::<Result<Vec<Replaced>, DecodeError>>()?;
     Ok(Message::Write {
         ticket,
         key: decode_key(write.key)?,
@@ -196,6 +237,8 @@ fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
         } else {
             Ack::Buffered
         },
+        hint_for: decode_home(&write.hint_for)?,
+        placement_version: write.placement_version,
     })
 }
 
@@ -218,6 +261,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
         version: encode_version(&request.version),
         context: request.context.encode(&request.key),
         w: request.w.map(u32::from),
+        pw: request.pw.map(u32::from),
         ack: match request.ack {
             None => 0,
             Some(Ack::Buffered) => 1,
@@ -236,6 +280,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
         key,
         version,
         w: forward.w.and_then(|w| u8::try_from(w).ok()),
+        pw: forward.pw.and_then(|pw| u8::try_from(pw).ok()),
         ack: match forward.ack {
             1 => Some(Ack::Buffered),
             2 => Some(Ack::Durable),
@@ -293,7 +338,10 @@ fn decode_forward_reply(ticket: Ticket, reply: proto::ForwardReply) -> Decoded<M
     use proto::forward_reply::Outcome;
     let outcome = match reply.outcome.ok_or(PeerDecodeError::Missing("outcome"))? {
         Outcome::Stored(stored) => Ok(Box::new(decode_stored(stored)?)),
-        Outcome::Error(error) => Err(decode_error(error)?),
+        Outcome::Error(error) => {
+            let kind = error.kind.ok_or(PeerDecodeError::Missing("error"))?;
+            Err(put_error::decode(kind)?)
+        }
     };
     Ok(Message::ForwardReply { ticket, outcome })
 }
@@ -321,54 +369,5 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
         primaries_answered: stored.primaries_answered as usize,
         coordinator,
         warnings: warning::decode(stored.warnings),
-    })
-}
-
-fn encode_error(error: &PutError) -> proto::Error {
-    use proto::error::Kind;
-    let kind = match error {
-        PutError::NoSuchBucket(name) => Kind::NoSuchBucket(name.as_str().to_owned()),
-        PutError::Refused { code, message } => Kind::Refused(proto::Refused {
-            code: code.clone(),
-            message: message.clone(),
-        }),
-        PutError::Unvalidated(message) => Kind::Unvalidated(message.clone()),
-        PutError::TooLarge(message) => Kind::TooLarge(message.clone()),
-        PutError::Quorum(error) => Kind::TooLarge(error.to_string()),
-        PutError::Version(error) => Kind::TooLarge(error.to_string()),
-        PutError::NotStored(message) => Kind::NotStored(message.clone()),
-        PutError::Overloaded { limit } => Kind::Overloaded(*limit as u64),
-        PutError::Unknown {
-            acknowledged,
-            needed,
-            reason,
-        } => Kind::Unknown(proto::Unknown {
-            acknowledged: *acknowledged as u64,
-            needed: *needed as u64,
-            reason: reason.clone(),
-        }),
-    };
-    proto::Error { kind: Some(kind) }
-}
-
-fn decode_error(error: proto::Error) -> Decoded<PutError> {
-    use proto::error::Kind;
-    Ok(match error.kind.ok_or(PeerDecodeError::Missing("error"))? {
-        Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::new(&name)?),
-        Kind::Refused(refused) => PutError::Refused {
-            code: refused.code,
-            message: refused.message,
-        },
-        Kind::Unvalidated(message) => PutError::Unvalidated(message),
-        Kind::TooLarge(message) => PutError::TooLarge(message),
-        Kind::NotStored(message) => PutError::NotStored(message),
-        Kind::Overloaded(limit) => PutError::Overloaded {
-            limit: limit as usize,
-        },
-        Kind::Unknown(unknown) => PutError::Unknown {
-            acknowledged: unknown.acknowledged as usize,
-            needed: unknown.needed as usize,
-            reason: unknown.reason,
-        },
     })
 }

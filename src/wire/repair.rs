@@ -249,3 +249,111 @@ fn decode_refusal(refusal: proto::Refusal) -> Decoded<Refusal> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
+    use crate::dynamo::causality::version::Version;
+    use crate::dynamo::repair::hash_tree::Tree;
+
+    const TICKET: Ticket = Ticket { life: 7, count: 9 };
+
+    fn key(name: &str) -> Key {
+        let bucket = BucketName::new("carts").expect("a good name");
+        Key::new(bucket, Bytes::copy_from_slice(name.as_bytes())).expect("a good key")
+    }
+
+    fn copy() -> (Object, Vec<Replaced>) {
+        let actor = Actor {
+            incarnation: Incarnation(3),
+            epoch: 1,
+        };
+        let version = Version::value("milk", 5);
+        let mut object = Object::default();
+        let counter = object.event(actor, version.clone()).counter;
+        let replaced = Replaced {
+            dot: Dot { actor, counter },
+            merged_by: None,
+            merged_at_ms: 5,
+            inputs: vec![version],
+        };
+        (object, vec![replaced])
+    }
+
+    #[test]
+    fn what_is_asked_arrives_as_it_was_meant() {
+        let (object, replaced) = copy();
+        let mut tree = Tree::default();
+        tree.replace(&key("a"), 0, 5);
+        let leaves = tree.differing(Tree::default().leaves());
+        let asks = [
+            Ask::Root,
+            Ask::Leaves,
+            Ask::Keys {
+                leaves,
+                after: None,
+                upto: Some(key("z")),
+            },
+            Ask::Copy { key: key("a") },
+            Ask::Give {
+                key: key("a"),
+                object,
+                replaced,
+            },
+            Ask::Sync,
+            Ask::Doubt,
+        ];
+        for ask in asks {
+            let sent = encode_ask(PartitionId(11), 3, &ask);
+            let meant = Message::Repair {
+                ticket: TICKET,
+                partition: PartitionId(11),
+                n: 3,
+                ask: Box::new(ask),
+            };
+            assert_eq!(decode_ask(TICKET, sent).expect("it is good"), meant);
+        }
+    }
+
+    #[test]
+    fn what_is_answered_arrives_as_it_was_meant() {
+        let (object, replaced) = copy();
+        let answers = [
+            Answer::Root(u128::MAX - 5),
+            Answer::Building { records: 12 },
+            Answer::Leaves(Box::new([3; TREE_LEAVES])),
+            Answer::Keys {
+                keys: vec![(key("a"), 1), (key("b"), u128::MAX)],
+                covered: Some(key("b")),
+            },
+            Answer::Copy { object, replaced },
+            Answer::Done { is_changed: true },
+            Answer::Refused(Refusal::Unreachable),
+            Answer::Refused(Refusal::NotKept),
+            Answer::Refused(Refusal::Storage("it is full".to_owned())),
+        ];
+        for answer in answers {
+            let sent = encode_answer(&answer);
+            let answer = Box::new(answer);
+            let ticket = TICKET;
+            let meant = Message::Repaired { ticket, answer };
+            assert_eq!(decode_answer(TICKET, sent).expect("it is good"), meant);
+        }
+    }
+
+    #[test]
+    fn more_keys_than_a_slice_has_and_keys_without_fingerprints_are_refused() {
+        let reply = |keys: usize, fingerprints: usize| proto::Repaired {
+            answer: Some(proto::repaired::Answer::Keys(proto::KeysReply {
+                keys: vec![encode_key(&key("a")); keys],
+                fingerprints: vec![0; fingerprints * FINGERPRINT_BYTES].into(),
+                covered: None,
+            })),
+        };
+        assert!(decode_answer(TICKET, reply(2, 2)).is_ok());
+        assert!(decode_answer(TICKET, reply(2, 1)).is_err());
+        let many = SLICE_ITEMS_MAX + SLICE_CHUNK_ITEMS + 1;
+        assert!(decode_answer(TICKET, reply(many, many)).is_err());
+    }
+}

@@ -172,6 +172,7 @@ pub fn getting(bucket: &str, key: &str) -> proto::GetRequest {
         bucket: bucket.to_owned(),
         key: key.to_owned().into(),
         r: None,
+        pr: None,
         with_siblings: true,
     }
 }

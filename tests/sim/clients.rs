@@ -80,6 +80,7 @@ pub enum Wish {
     Get {
         key: usize,
         r: Option<u8>,
+        pr: Option<u8>,
         timeout_ms: u64,
     },
     Put {
@@ -87,6 +88,7 @@ pub enum Wish {
         token: Token,
         delete: bool,
         w: Option<u8>,
+        pw: Option<u8>,
         ack: Option<Ack>,
         timeout_ms: u64,
     },
@@ -127,17 +129,22 @@ impl Clients {
     fn polite_wish(&mut self, client: usize, key: usize) -> Wish {
         let client = &mut self.all[client];
         let timeout_ms = 10_000;
-        let r = None;
         match client.read.take() {
             None => {
                 client.read = Some(key);
-                Wish::Get { key, r, timeout_ms }
+                Wish::Get {
+                    key,
+                    r: None,
+                    pr: None,
+                    timeout_ms,
+                }
             }
             Some(key) => Wish::Put {
                 key,
                 token: latest(&client.tokens, key),
                 delete: false,
                 w: None,
+                pw: None,
                 ack: None,
                 timeout_ms,
             },
@@ -153,8 +160,12 @@ impl Clients {
             _ => None,
         };
         if dice.random_bool(0.45) {
-            let r = quorum(dice);
-            return Wish::Get { key, r, timeout_ms };
+            return Wish::Get {
+                key,
+                r: quorum(dice),
+                pr: quorum(dice),
+                timeout_ms,
+            };
         }
         let tokens = &self.all[client].tokens;
         let token = match dice.random_range(0..10) {
@@ -167,6 +178,7 @@ impl Clients {
             token,
             delete: dice.random_bool(0.15),
             w: quorum(dice),
+            pw: quorum(dice),
             ack: [Ack::Durable, Ack::Buffered]
                 .into_iter()
                 .filter(|_| dice.random_bool(0.05))

@@ -39,6 +39,8 @@ pub enum Check {
     Coordinated,
     /// A lawful resolver's result lacks one of its inputs.
     Resolved,
+    /// What was kept for a node that is back is not handed over.
+    Hints,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +58,15 @@ pub enum Fate {
     Unknown,
 }
 
+/// By whom, and how, a put is to be acknowledged.
+#[derive(Debug, Clone, Copy)]
+pub struct Meant {
+    pub w: usize,
+    /// Of those, primaries.
+    pub pw: usize,
+    pub ack: Ack,
+}
+
 /// One client put or delete.
 #[derive(Debug)]
 pub struct Attempt {
@@ -63,8 +74,7 @@ pub struct Attempt {
     pub seen: Marks,
     /// A delete without a context: it deletes whatever its coordinator holds.
     pub sweeps: bool,
-    pub w: usize,
-    pub ack: Ack,
+    pub meant: Meant,
     pub fate: Fate,
     dots: Vec<usize>,
 }
@@ -100,6 +110,13 @@ pub struct Stored<'a> {
     pub attempt: Option<usize>,
 }
 
+/// What the client of a put was told, and who keeps the key.
+pub struct Told<'a> {
+    pub replicas: usize,
+    pub primaries: usize,
+    pub homes: &'a [usize],
+}
+
 pub struct History {
     keys: Vec<KeyHistory>,
     pub attempts: Vec<Attempt>,
@@ -128,13 +145,12 @@ impl History {
         self.violations.push(Violation { check, what });
     }
 
-    pub fn begin(&mut self, key: usize, seen: Marks, sweeps: bool, w: u8, ack: Ack) -> usize {
+    pub fn begin(&mut self, key: usize, seen: Marks, sweeps: bool, meant: Meant) -> usize {
         self.attempts.push(Attempt {
             key,
             seen,
             sweeps,
-            w: usize::from(w),
-            ack,
+            meant,
             fate: Fate::Open,
             dots: Vec::new(),
         });
@@ -321,12 +337,13 @@ impl History {
         attempt: usize,
         dot: Dot,
         context: &Context,
-        replicas: usize,
+        told: &Told<'_>,
     ) -> Marks {
+        let replicas = told.replicas;
         let put = &mut self.attempts[attempt];
         put.fate = Fate::Acknowledged { replicas };
         let (key, mut seen, sweeps) = (put.key, put.seen.clone(), put.sweeps);
-        let (w, ack) = (put.w, put.ack);
+        let Meant { w, pw, ack } = put.meant;
         let Some(place) = self.place(key, dot) else {
             let what = format!("put {attempt} was acknowledged as {dot}, which nobody stored");
             self.accuse(Check::Dishonest, what);
@@ -336,7 +353,15 @@ impl History {
             let what = format!("put {attempt} was acknowledged as {dot}, another's write");
             self.accuse(Check::Dishonest, what);
         }
-        let holders = self.holders(key, dot, ack);
+        let holders = self.holders(key, dot, ack, |_| true);
+        let homes = self.holders(key, dot, ack, |node| told.homes.contains(&node));
+        if homes < pw || homes < told.primaries || told.primaries < pw {
+            let primaries = told.primaries;
+            let what = format!(
+                "put {attempt} {dot} was acknowledged by {primaries} primaries, {homes} hold it, pw is {pw}"
+            );
+            self.accuse(Check::Dishonest, what);
+        }
         if holders < w || replicas < w {
             let what = format!(
                 "put {attempt} {dot} was acknowledged {ack:?} by {replicas}, {holders} hold it, w is {w}"
@@ -359,14 +384,15 @@ impl History {
         }
     }
 
-    fn holders(&self, key: usize, dot: Dot, ack: Ack) -> usize {
+    fn holders(&self, key: usize, dot: Dot, ack: Ack, which: impl Fn(usize) -> bool) -> usize {
         let history = &self.keys[key];
         let known = match ack {
             Ack::Durable => &history.synced,
             Ack::Buffered => &history.applied,
         };
         let knows = |known: &&Known| known.get(&dot.actor).is_some_and(|n| *n >= dot.counter);
-        known.iter().filter(knows).count()
+        let nodes = known.iter().enumerate().filter(|(node, _)| which(*node));
+        nodes.map(|(_, known)| known).filter(knows).count()
     }
 
     /// Judges the end: `finals` are what the replicas of each key hold, `destroyed` says how many of its
@@ -379,7 +405,7 @@ impl History {
                     let what = format!("put {attempt} was told \"not stored\", and it is");
                     self.accuse(Check::Dishonest, what);
                 }
-                Fate::Acknowledged { replicas } if replicas > destroyed(put.key, put.ack) => {
+                Fate::Acknowledged { replicas } if replicas > destroyed(put.key, put.meant.ack) => {
                     self.check_survives(attempt, &finals[put.key]);
                 }
                 _ => {}

@@ -244,3 +244,12 @@ fn siblings_beyond_the_number_of_writers_are_caught() {
 fn a_put_that_is_coordinated_twice_is_caught() {
     assert!(caught(Mutant::ForwardsTwice, any).contains(&Check::Coordinated));
 }
+
+#[test]
+fn a_hint_that_is_deleted_before_its_home_has_it_is_caught() {
+    let alone = |plan: &mut Plan| {
+        plan.faults = BTreeSet::from([Fault::Partition]);
+    };
+    let found = caught(Mutant::ConfirmsHintsUnseen, alone);
+    assert!(found.contains(&Check::Lost), "{found:?}");
+}

@@ -39,6 +39,8 @@ pub enum Mutant {
     ForgetsContexts,
     /// A forwarded put is handed to its coordinator twice as if it were two.
     ForwardsTwice,
+    /// A hint that is handed over is deleted before its home has it.
+    ConfirmsHintsUnseen,
 }
 
 /// The batch, with one version less in every object that has several.

@@ -83,6 +83,7 @@ impl World {
             }
         }
         self.break_connections(node);
+        self.tell_of(node, false);
         let down_ms = self.dice.random_range(0..1_500);
         self.queue
             .push(self.now_ms + down_ms, Happening::Start { node });

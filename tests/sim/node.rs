@@ -12,6 +12,7 @@ use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::repair::schedule::Share;
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,7 +59,7 @@ pub struct Node {
 /// What dies with the process.
 #[derive(Debug, Default)]
 pub struct Process {
-    /// The put that a guest's answer belongs to.
+    /// The put that a guest's answer, or the answer of whom it was passed on to, belongs to.
     pub asks: BTreeMap<Ticket, usize>,
     pub held: Vec<Held>,
     pub syncing: bool,
@@ -86,8 +87,8 @@ impl Node {
     pub fn start(
         &mut self,
         incarnation: u64,
-        placement: Arc<Placement>,
-        buckets: Arc<BucketTable>,
+        (placement, buckets): (Arc<Placement>, Arc<BucketTable>),
+        settings: Settings,
         world_ms: u64,
         anti_entropy_interval_ms: u64,
     ) {
@@ -98,12 +99,13 @@ impl Node {
             storage,
             placement,
         );
-        let settings = RepairSettings {
+        let repair = RepairSettings {
             anti_entropy_interval_ms,
             ..RepairSettings::default()
         };
         let now = self.now(world_ms);
-        machine.set_up(now, Share::ALL, settings);
+        machine.set_up(now, Share::ALL, repair);
+        machine.step(now, Event::Settings(settings), &mut Vec::new());
         machine.step(now, Event::Buckets(buckets), &mut Vec::new());
         self.machine = Some(machine);
         self.life += 1;

@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rejoin::dynamo::bucket::{Ack, BucketTable, Policy, Properties};
 use rejoin::dynamo::names::{BucketName, Key, NodeId};
+use rejoin::dynamo::repair::settings::Settings;
 use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,7 +48,7 @@ const FAULTS: [Fault; 11] = [
 pub enum Manners {
     /// Blind, stale and fresh contexts, deletes, timeouts of any length.
     Any,
-    /// Every put is preceded by a get of its key, quorums overlap, nothing but the network's order is
+    /// Every put is preceded by a get of its key, quorums of primaries overlap, nothing but the network's order is
     /// against them: the siblings of a key are bounded by the clients.
     Polite,
 }
@@ -68,6 +69,9 @@ pub struct Plan {
     pub anti_entropy_interval_ms: u64,
     /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
     pub clocks: Vec<(i64, u64)>,
+    pub settings: Settings,
+    /// Whether nodes notice that a process at the other end has died or started.
+    pub tells_of_connections: bool,
 }
 
 impl Plan {
@@ -82,7 +86,7 @@ impl Plan {
             .map(|place| (bucket(place), properties(manners, nodes.len(), &mut dice)))
             .collect();
         let keys = keys(&buckets, dice.random_range(1..=5), &mut dice);
-        Self {
+        let mut plan = Self {
             seed,
             partitions: *[1, 4, 8].choose(&mut dice).expect("not empty"),
             keys,
@@ -91,12 +95,20 @@ impl Plan {
             manners,
             faults: faults(manners, &mut dice),
             // Not from the dice: what a seed unfolds to is to last.
-            anti_entropy_interval_ms: [0, 1_000, 5_000, 60_000][(seed % 4) as usize],
+            anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
             buckets,
             nodes,
+            settings: Settings::default(),
+            tells_of_connections: false,
+        };
+        plan.tells_of_connections = dice.random_bool(0.5);
+        // Polite clients are not to be told that a slow node is down.
+        if manners == Manners::Any {
+            plan.settings = settings(&mut dice);
         }
+        plan
     }
 
     pub fn properties(&self, key: usize) -> &Properties {
@@ -151,10 +163,17 @@ fn properties(manners: Manners, nodes: usize, dice: &mut ChaCha8Rng) -> Properti
         true => VALIDATORS.choose(dice).map(|guest| guest.binding()),
         false => None,
     };
+    // Only strict quorums bound the siblings.
+    let (pr, pw) = match manners {
+        Manners::Any => (0, 0),
+        Manners::Polite => (r, w),
+    };
     Properties {
         n,
         r,
         w,
+        pr,
+        pw,
         ack: match dice.random_bool(0.6) {
             true => Ack::Durable,
             false => Ack::Buffered,
@@ -163,6 +182,20 @@ fn properties(manners: Manners, nodes: usize, dice: &mut ChaCha8Rng) -> Properti
         policy,
         validator,
         ..Properties::default()
+    }
+}
+
+fn settings(dice: &mut ChaCha8Rng) -> Settings {
+    let defaults = Settings::default();
+    let any = |choices: [u64; 2], dice: &mut ChaCha8Rng| choices[dice.random_range(0..2)];
+    Settings {
+        suspect_ms: any([60, defaults.suspect_ms], dice),
+        probe_ms: any([50, defaults.probe_ms], dice),
+        stand_in_after_ms: any([10, defaults.stand_in_after_ms], dice),
+        hint_retry_ms: any([30, defaults.hint_retry_ms], dice),
+        hints_max: any([2, defaults.hints_max as u64], dice) as usize,
+        hint_window: any([1, defaults.hint_window as u64], dice) as usize,
+        ..defaults
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::clients::{Pending, Token};
 use super::guests;
-use super::history::{Check, Fate};
+use super::history::{Check, Fate, Told};
 use super::mutant::{Mutant, widened};
 use super::plan::Manners;
 use super::world::World;
@@ -64,12 +64,14 @@ impl World {
     }
 
     fn on_acknowledged(&mut self, pending: &Pending, attempt: usize, reply: &PutReply) {
-        let seen = self.history.on_acknowledged(
-            attempt,
-            reply.dot,
-            &reply.context,
-            reply.replicas_answered,
-        );
+        let told = Told {
+            replicas: reply.replicas_answered,
+            primaries: reply.primaries_answered,
+            homes: &self.stage.replicas(pending.key),
+        };
+        let seen = self
+            .history
+            .on_acknowledged(attempt, reply.dot, &reply.context, &told);
         let key = pending.key;
         let token = Token::new(&reply.context, &self.stage.plan.keys[key], seen);
         if let Some(client) = pending.client.filter(|_| !reply.context.is_empty()) {

@@ -95,6 +95,12 @@ impl World {
             let what = format!("{open} conversations are left after everything has settled");
             self.history.accuse(Check::Leaked, what);
         }
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        let hints: Vec<_> = machines.flat_map(|machine| machine.hints()).collect();
+        if !hints.is_empty() {
+            let what = format!("hints are left after everything has settled: {hints:?}");
+            self.history.accuse(Check::Hints, what);
+        }
         let unanswered = self.clients.pending.len();
         if unanswered > 0 {
             let what = format!("{unanswered} requests were never answered");
@@ -127,7 +133,13 @@ impl World {
             let r = Some(self.stage.replicas(key).len() as u8);
             for node in 0..self.nodes.len() {
                 let timeout_ms = READ_TIMEOUT_MS;
-                self.ask(None, node, Wish::Get { key, r, timeout_ms });
+                let wish = Wish::Get {
+                    key,
+                    r,
+                    pr: None,
+                    timeout_ms,
+                };
+                self.ask(None, node, wish);
             }
         }
         self.settle();

@@ -6,9 +6,9 @@
 //! Invariant: the same plan and mutant give the same trace.
 
 use super::clients::{Clients, Pending, Wish};
-use super::disk::{Applied, Defect};
+use super::disk::{Applied, Defect, Handle};
 use super::guests::{self, Guest};
-use super::history::{Check, History, Stored};
+use super::history::{Check, History, Meant, Stored};
 use super::mutant::Mutant;
 use super::network::{Network, Route};
 use super::node::{Held, Node};
@@ -17,7 +17,8 @@ use super::trace::Trace;
 use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rejoin::dynamo::bucket::{BucketTable, Policy};
+use rejoin::dynamo::bucket::{Ack, BucketTable, Policy};
+use rejoin::dynamo::causality::dot::Dot;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
@@ -26,9 +27,10 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{NodeId, Ticket};
 use rejoin::dynamo::reconcile::answer::Answer;
-use rejoin::dynamo::replica::layout::object_key;
+use rejoin::dynamo::repair::inquiry::Answer as Finding;
+use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
-use rejoin::dynamo::replica::storage::Change;
+use rejoin::dynamo::replica::storage::{Change, Storage as _};
 use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::Partitions;
 use rejoin::dynamo::ring::placement::Placement;
@@ -219,11 +221,30 @@ impl World {
         };
         let placement = Arc::clone(&self.stage.placement);
         let buckets = Arc::clone(&self.stage.buckets);
-        let interval_ms = self.stage.plan.anti_entropy_interval_ms;
-        self.nodes[node].start(incarnation, placement, buckets, self.now_ms, interval_ms);
+        let (now_ms, interval_ms) = (self.now_ms, self.stage.plan.anti_entropy_interval_ms);
+        let settings = self.stage.plan.settings;
+        let view = (placement, buckets);
+        self.nodes[node].start(incarnation, view, settings, now_ms, interval_ms);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });
+        self.tell_of(node, true);
+    }
+
+    /// The others notice that a connection came up or broke, if that is to be noticed at all.
+    pub fn tell_of(&mut self, peer: usize, is_connected: bool) {
+        if !self.stage.plan.tells_of_connections {
+            return;
+        }
+        let id = self.nodes[peer].id.clone();
+        for node in (0..self.nodes.len()).filter(|node| *node != peer) {
+            let node_id = id.clone();
+            let event = Event::Peer {
+                node: node_id,
+                is_connected,
+            };
+            self.step(node, event, None);
+        }
     }
 
     /// Lets everything happen that is due by `end_ms`.
@@ -303,6 +324,10 @@ impl World {
     fn arrive(&mut self, from: usize, to: usize, message: Message) {
         let attempt = match &message {
             Message::Forward { request, .. } => named(&request.version),
+            // A refusal makes the node go on with the put itself.
+            Message::ForwardReply { ticket, .. } => {
+                self.nodes[to].process.asks.get(ticket).copied()
+            }
             _ => None,
         };
         let again = match (&message, self.mutant) {
@@ -362,7 +387,10 @@ impl World {
             };
             match self.stage.stored_at.get(key) {
                 Some(place) => object = Some((*place, key, value)),
-                None => replaced = Replaced::decode(value.clone()).ok(),
+                None => match self.hinted_key(key) {
+                    Some(place) => object = Some((place, key, value)),
+                    None => replaced = Replaced::decode(value.clone()).ok(),
+                },
             }
         }
         let Some((key, place, bytes)) = object else {
@@ -380,7 +408,13 @@ impl World {
         };
         let before = applied.before.get(place).cloned();
         let before = before.and_then(|bytes| Record::decode(bytes).ok());
-        let before = before.unwrap_or_default().object;
+        let mut before = before.unwrap_or_default().object;
+        let is_new = |(dot, _): (Dot, _)| !self.history.knows(key, dot);
+        let stands_in = self.hinted_key(place).is_some();
+        if stands_in && after.object.versions().any(is_new) {
+            // Who stands in makes a dot from all that it knows.
+            before.sync(self.known_elsewhere(node, key, place));
+        }
         self.history.on_stored(&Stored {
             node,
             key,
@@ -393,6 +427,30 @@ impl World {
         unsynced.push((applied.number, key, after.object));
     }
 
+    /// The key that a hint stored here is about.
+    fn hinted_key(&self, place: &Bytes) -> Option<usize> {
+        let (_, _, key) = decode_hint_key(place).ok()?;
+        let mut keys = self.stage.plan.keys.iter();
+        keys.position(|planned| *planned == key)
+    }
+
+    /// What a node's disk holds of a key, but for one record.
+    fn known_elsewhere(&self, node: usize, key: usize, besides: &Bytes) -> Object {
+        let disk = Handle(std::rc::Rc::clone(&self.nodes[node].disk));
+        let mut known = Object::default();
+        let hints = disk.scan(hints_range(), usize::MAX).expect("scans work");
+        let hints = hints
+            .into_iter()
+            .filter(|(place, _)| place != besides && self.hinted_key(place) == Some(key));
+        let homes = self.stage.stored_at.iter();
+        let homes = homes.filter(|(place, found)| **found == key && *place != besides);
+        let homes = homes.filter_map(|(place, _)| disk.get(place).ok().flatten());
+        for bytes in hints.map(|(_, bytes)| bytes).chain(homes) {
+            known.sync(Record::decode(bytes).unwrap_or_default().object);
+        }
+        known
+    }
+
     /// On a timer's turn the put is known by what it stores.
     fn newest_named(&self, key: usize, object: &Object) -> Option<usize> {
         let fresh = object
@@ -403,7 +461,12 @@ impl World {
 
     fn carry_out(&mut self, node: usize, effect: Effect, attempt: Option<usize>) {
         match effect {
-            Effect::Send { to, message } => self.send(node, &to, message),
+            Effect::Send { to, message } => {
+                if self.mutant == Mutant::ConfirmsHintsUnseen && attempt.is_none() {
+                    return self.confirm_unseen(node, &to, message);
+                }
+                self.send(node, &to, message);
+            }
             Effect::SendOnceSynced { to, message } => self.hold(node, to, message),
             Effect::Ask {
                 ticket,
@@ -432,13 +495,42 @@ impl World {
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
             Effect::Progress { .. } => {} // The members of a run never change.
+            Effect::Changed(_) => {}      // Nobody watches.
         }
+    }
+
+    /// A hint that is handed over is confirmed, and never arrives.
+    fn confirm_unseen(&mut self, node: usize, to: &NodeId, message: Message) {
+        let Message::Write {
+            ticket,
+            hint_for: None,
+            ack: Ack::Durable,
+            ..
+        } = message
+        else {
+            return self.send(node, to, message);
+        };
+        let outcome = Ok(());
+        let confirmation = Happening::Arrival {
+            from: self.stage.place(to),
+            to: node,
+            message: Message::WriteReply { ticket, outcome },
+            life: Some(self.nodes[node].life),
+        };
+        self.queue.push(self.now_ms, confirmation);
     }
 
     fn send(&mut self, from: usize, to: &NodeId, message: Message) {
         self.trace.note(self.now_ms, &feed(&message), || {
             format!("n{from} -> {to} {message:?}")
         });
+        if let Message::Forward {
+            ticket, request, ..
+        } = &message
+            && let Some(attempt) = named(&request.version)
+        {
+            self.nodes[from].process.asks.insert(*ticket, attempt);
+        }
         let to = self.stage.place(to);
         if to == from {
             let arrival = Happening::Arrival {
@@ -575,7 +667,12 @@ impl World {
     /// Sends a client's request to a node.
     pub fn ask(&mut self, client: Option<usize>, node: usize, wish: Wish) {
         match wish {
-            Wish::Get { key, r, timeout_ms } => {
+            Wish::Get {
+                key,
+                r,
+                pr,
+                timeout_ms,
+            } => {
                 let pending = Pending {
                     client,
                     node,
@@ -587,7 +684,7 @@ impl World {
                 let key = self.stage.plan.keys[key].clone();
                 let event = Event::Get {
                     client: id,
-                    request: GetRequest { key, r },
+                    request: GetRequest { key, r, pr },
                     timeout_ms,
                 };
                 self.step(node, event, None);
@@ -597,6 +694,7 @@ impl World {
                 mut token,
                 delete,
                 w,
+                pw,
                 ack,
                 timeout_ms,
             } => {
@@ -609,9 +707,12 @@ impl World {
                 let (w_meant, ack_meant) =
                     (w.unwrap_or(properties.w), ack.unwrap_or(properties.ack));
                 let sweeps = delete && context.is_empty();
-                let attempt = self
-                    .history
-                    .begin(key, token.seen, sweeps, w_meant, ack_meant);
+                let meant = Meant {
+                    w: usize::from(w_meant),
+                    pw: usize::from(pw.unwrap_or(properties.pw)),
+                    ack: ack_meant,
+                };
+                let attempt = self.history.begin(key, token.seen, sweeps, meant);
                 let pending = Pending {
                     client,
                     node,
@@ -625,6 +726,7 @@ impl World {
                     context,
                     version: version(attempt, delete),
                     w,
+                    pw,
                     ack,
                     ttl: Ttl::default(),
                 };
@@ -677,9 +779,15 @@ fn feed(message: &Message) -> Vec<u8> {
         Message::WriteReply { outcome, .. } => bytes.push(3 + u8::from(outcome.is_ok())),
         Message::Forward { .. } => bytes.push(5),
         Message::ForwardReply { outcome, .. } => bytes.push(6 + u8::from(outcome.is_ok())),
-        Message::List { .. } | Message::ListReply { .. } => bytes.push(8),
-        Message::Repair { ask, .. } => bytes.extend(format!("{ask:?}").bytes()),
-        Message::Repaired { answer, .. } => bytes.extend(format!("{answer:?}").bytes()),
+        Message::Repair { ask, .. } => bytes.extend(ask.size_bytes().to_be_bytes()),
+        Message::Repaired { answer, .. } => match &**answer {
+            Finding::Root(root) => bytes.extend(root.to_be_bytes()),
+            Finding::Copy { object, .. } => bytes.extend(object.encode()),
+            other => bytes.extend(other.size_bytes().to_be_bytes()),
+        },
+        Message::Ping { .. } => bytes.push(8),
+        Message::Pong { .. } => bytes.push(9),
+        Message::List { .. } | Message::ListReply { .. } => bytes.push(10),
     }
     bytes
 }

@@ -19,9 +19,12 @@ use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, N
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::repair::schedule::Share;
-use rejoin::dynamo::replica::layout::object_key;
+use rejoin::dynamo::repair::settings::Settings;
+use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
+use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::replica::stretch::Stretch;
+use rejoin::dynamo::ring::change::{Change, Progress};
 use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
 use rejoin::dynamo::ring::placement::Placement;
@@ -93,6 +96,7 @@ pub struct Cast<S> {
     actors: BTreeMap<NodeId, Actor<S>>,
     names: Names,
     placement: Arc<Placement>,
+    buckets: Arc<BucketTable>,
     now_ms: u64,
     wires: BTreeMap<(NodeId, NodeId), Wire>,
     on_the_way: VecDeque<(NodeId, NodeId, Message)>,
@@ -129,6 +133,8 @@ fn properties(command: &Command<'_>) -> Properties {
         n: command.number("n").unwrap_or(3),
         r: command.number("r").unwrap_or(2),
         w: command.number("w").unwrap_or(2),
+        pr: command.number("pr").unwrap_or(0),
+        pw: command.number("pw").unwrap_or(0),
         ack: match command.get("ack") {
             Some("durable") => Ack::Durable,
             _ => Ack::Buffered,
@@ -152,12 +158,20 @@ impl<S: Storage> Cast<S> {
         let ring = Ring::new(partitions.expect("in bounds"), members).expect("distinct");
         let placement = Arc::new(Placement::still(ring));
         let buckets = Arc::new(BucketTable::from([(bucket(), properties(command))]));
+        let table = Arc::clone(&buckets);
         let actors = names.iter().zip(1..).map(|(id, incarnation)| {
             let disk = Rc::new(RefCell::new((open(id.as_str()), Engine::Good)));
             let storage = Disk(Rc::clone(&disk));
             let incarnation = Incarnation(incarnation);
             let mut machine =
                 Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
+            if command.get("full-of-hints") == Some(id.as_str()) {
+                let settings = Settings {
+                    hints_max: 0,
+                    ..Settings::default()
+                };
+                machine.step(now(0), Event::Settings(settings), &mut Vec::new());
+            }
             let buckets = Event::Buckets(Arc::clone(&buckets));
             let only_on_command = RepairSettings {
                 anti_entropy_interval_ms: 0,
@@ -177,6 +191,7 @@ impl<S: Storage> Cast<S> {
             actors: actors.collect(),
             names: Names::of(&names),
             placement: Arc::clone(&placement),
+            buckets: table,
             now_ms: 0,
             wires: BTreeMap::new(),
             on_the_way: VecDeque::new(),
@@ -210,6 +225,10 @@ impl<S: Storage> Cast<S> {
             "forget" => self.forget(command),
             "repair" => self.step(&node(command.words[0]), Event::ExchangeNow),
             "show" => self.show(&key(command)),
+            "hints" => self.show_hints(),
+            "opinions" => self.show_opinions(),
+            "members" => self.set_members(command),
+            "restart" => self.restart(&node(command.words[0])),
             other => panic!("no command `{other}`"),
         }
         self.settle();
@@ -221,6 +240,7 @@ impl<S: Storage> Cast<S> {
         let request = GetRequest {
             key: key(command),
             r: command.number("r"),
+            pr: command.number("pr"),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
         let event = Event::Get {
@@ -243,6 +263,7 @@ impl<S: Storage> Cast<S> {
             context: context.unwrap_or_default(),
             version,
             w: command.number("w"),
+            pw: command.number("pw"),
             ack: None,
             ttl: Ttl::of(command.number("ttl_ms")).expect("in bounds"),
         };
@@ -341,6 +362,67 @@ impl<S: Storage> Cast<S> {
         }
     }
 
+    /// What each node keeps for others.
+    fn show_hints(&mut self) {
+        for (id, actor) in &self.actors {
+            let hints = actor.disk.borrow().0.scan(hints_range(), usize::MAX);
+            for (place, bytes) in hints.expect("a good disk") {
+                let (home, _, _) = decode_hint_key(&place).expect("the place of a hint");
+                let object = Record::decode(bytes).expect("a record").object;
+                let object = self.names.object(&object);
+                self.told.push(format!("{id} keeps for {home} {object}"));
+            }
+        }
+    }
+
+    fn show_opinions(&mut self) {
+        for (id, actor) in &self.actors {
+            for (peer, _) in actor.machine.opinions() {
+                self.told.push(format!("{id} holds {peer} to be down"));
+            }
+        }
+    }
+
+    /// A change of the members, all of it moved: `but=` has not heard of it yet. What is moved is not shown.
+    fn set_members(&mut self, command: &Command<'_>) {
+        let names = command.text("nodes").split(',').map(node);
+        let members: Vec<Member> = names.map(Member::new).collect();
+        let partitions = self.placement.partitions();
+        let change = Change {
+            version: self.placement.version() + 1,
+            before: self.placement.current(),
+            ..Change::first(partitions, members).expect("good members")
+        };
+        let mut done = Progress::none(change.version, self.placement.partitions());
+        for partition in self.placement.partitions().all() {
+            done.copied.insert(partition);
+            done.released.insert(partition);
+        }
+        let everyone = self.actors.keys().cloned();
+        let progress = everyone.map(|id| (id, done.clone())).collect();
+        let placement = Placement::new(&change, progress).expect("good members");
+        self.placement = Arc::new(placement);
+        let ignorant = command.get("but").map(node);
+        let told: Vec<NodeId> = self.actors.keys().cloned().collect();
+        for id in told.into_iter().filter(|id| Some(id) != ignorant.as_ref()) {
+            self.step(&id, Event::Placement(Arc::clone(&self.placement)));
+        }
+    }
+
+    /// The process ends without warning, and the next one starts on what is on the disk.
+    fn restart(&mut self, id: &NodeId) {
+        let actor = self.actors.get_mut(id).expect("a node of the cluster");
+        let incarnation = self.names.born(id);
+        let storage = Disk(Rc::clone(&actor.disk));
+        let placement = Arc::clone(&self.placement);
+        actor.machine = Machine::new(id.clone(), incarnation, storage, placement);
+        actor.unsynced.clear();
+        let buckets = Event::Buckets(Arc::clone(&self.buckets));
+        actor
+            .machine
+            .step(now(self.now_ms), buckets, &mut Vec::new());
+    }
+
     fn step(&mut self, id: &NodeId, event: Event) {
         let mut effects = Vec::new();
         let actor = self.actors.get_mut(id).expect("a node of the cluster");
@@ -389,6 +471,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.put(&outcome));
             }
+            Effect::Changed(_) => {} // Nobody watches.
         }
     }
 
@@ -408,7 +491,10 @@ impl<S: Storage> Cast<S> {
             Some(Wire::Holds) => "  (held)",
         };
         let line = self.names.message(&message);
-        self.told.push(format!("{from} -> {to}  {line}{fate}"));
+        // Probes are many, and `opinions` says what came of them.
+        if !matches!(message, Message::Ping { .. } | Message::Pong { .. }) {
+            self.told.push(format!("{from} -> {to}  {line}{fate}"));
+        }
         match wire {
             None => self.on_the_way.push_back((from.clone(), to, message)),
             Some(Wire::Holds) => self.held.push((from.clone(), to, message)),

@@ -4,7 +4,7 @@
 
 use super::cast::{RESOLVER, VALIDATOR};
 use rejoin::dynamo::causality::context::Context;
-use rejoin::dynamo::causality::dot::{Actor, Dot};
+use rejoin::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::coordinator::listing::Keys;
@@ -15,7 +15,7 @@ use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::repair::inquiry::{Answer as Finding, Ask as Inquiry};
 use rejoin::dynamo::replica::stretch::ListedKey;
 
-/// Nodes by the number of their incarnation, from 1.
+/// Nodes by the number of their incarnation, from 1; a node that was started again has several.
 pub struct Names {
     nodes: Vec<NodeId>,
 }
@@ -26,10 +26,20 @@ impl Names {
         Self { nodes }
     }
 
+    /// The incarnation of a node that starts again.
+    pub fn born(&mut self, node: &NodeId) -> Incarnation {
+        self.nodes.push(node.clone());
+        Incarnation(self.nodes.len() as u64)
+    }
+
     fn actor(&self, actor: Actor) -> String {
-        let node = &self.nodes[actor.incarnation.0 as usize - 1];
+        let number = actor.incarnation.0 as usize;
+        let lives = self.nodes[..number].iter();
+        let node = &self.nodes[number - 1];
+        let earlier = lives.filter(|other| *other == node).count() - 1;
+        let node = format!("{node}{}", "'".repeat(earlier));
         match actor.epoch {
-            1 => node.to_string(),
+            1 => node,
             epoch => format!("{node}.{epoch}"),
         }
     }
@@ -98,7 +108,9 @@ impl Names {
         match message {
             Message::Repair { n, ask, .. } => format!("n={n}: {}", self.inquiry(ask)),
             Message::Repaired { answer, .. } => self.finding(answer),
-            Message::Read { key, .. } => format!("read {}", name(key)),
+            Message::Read { key, hint_for, .. } => {
+                format!("read {}{}", name(key), in_place_of(hint_for))
+            }
             Message::ReadReply { outcome, .. } => match outcome {
                 Ok(object) => format!("has {}", self.object(object)),
                 Err(failure) => format!("failed: {failure}"),
@@ -107,11 +119,13 @@ impl Names {
                 key,
                 object,
                 replaced,
+                hint_for,
                 ..
             } => {
                 let kept = replaced.iter().map(|merge| self.versions(&merge.inputs));
                 let kept: String = kept.map(|inputs| format!("  replacing {inputs}")).collect();
-                format!("write {} {}{kept}", name(key), self.object(object))
+                let hint = in_place_of(hint_for);
+                format!("write {} {}{kept}{hint}", name(key), self.object(object))
             }
             Message::WriteReply { outcome, .. } => match outcome {
                 Ok(()) => "wrote".to_owned(),
@@ -122,13 +136,16 @@ impl Names {
                 let value = version(&request.version);
                 format!("forward {} {value} context={context}", name(&request.key))
             }
-            Message::List { stretch, .. } => {
+            Message::List {
+                stretch, hint_for, ..
+            } => {
                 let after = match stretch.after.is_empty() {
                     true => String::new(),
                     false => format!(" after {}", stretch.after.escape_ascii()),
                 };
                 let prefix = stretch.prefix.escape_ascii();
-                format!("list {prefix}*{after} items={}", stretch.items_max)
+                let hint = in_place_of(hint_for);
+                format!("list {prefix}*{after} items={}{hint}", stretch.items_max)
             }
             Message::ListReply { outcome, .. } => match outcome {
                 Ok(found) => {
@@ -142,6 +159,8 @@ impl Names {
                 Ok(reply) => format!("done {}", self.dot(reply.dot)),
                 Err(error) => format!("not done: {}", without_digests(&error.to_string())),
             },
+            Message::Ping { .. } => "ping".to_owned(),
+            Message::Pong { .. } => "pong".to_owned(),
         }
     }
 
@@ -153,7 +172,7 @@ impl Names {
                     false => self.versions(&reply.versions),
                 };
                 let context = self.clock(&reply.context);
-                let from = reply.replicas_answered;
+                let from = counted(reply.replicas_answered, reply.primaries_answered);
                 let how = resolved(&reply.resolved);
                 format!("answer {values} context={context} from={from}{how}")
             }
@@ -165,8 +184,8 @@ impl Names {
         match outcome {
             Ok(reply) => {
                 let context = self.clock(&reply.context);
-                let (after, siblings) = (reply.replicas_answered, reply.siblings);
-                let siblings = match siblings {
+                let after = counted(reply.replicas_answered, reply.primaries_answered);
+                let siblings = match reply.siblings {
                     0 | 1 => String::new(),
                     many => format!(" siblings={many}"),
                 };
@@ -177,6 +196,19 @@ impl Names {
             }
             Err(error) => format!("answer error: {}", without_digests(&error.to_string())),
         }
+    }
+}
+
+fn in_place_of(home: &Option<NodeId>) -> String {
+    let told = home.as_ref().map(|home| format!("  hint-for={home}"));
+    told.unwrap_or_default()
+}
+
+/// Answers, and how many of them are primaries' if not all.
+fn counted(replicas: usize, primaries: usize) -> String {
+    match replicas == primaries {
+        true => replicas.to_string(),
+        false => format!("{replicas} primaries={primaries}"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A put at a node that keeps no copy of the key: passed on to one that does (Dynamo 4.5).
+//! A put at a node that keeps no copy of the key: passed on to one that does (Dynamo 4.5, 4.6).
 //!
 //! The next node is tried only when the one before says for certain that it stored nothing; an answer
 //! that never came is an unknown outcome, because a second try could make a second dot.
@@ -15,8 +15,18 @@ pub enum Step {
     Wait,
     /// Pass the put on to this node.
     Send(NodeId),
+    /// No primary takes it, and none has stored anything: coordinate it here, in the place of one (4.6).
+    StandIn,
     Answer(Box<PutReply>),
     Fail(PutError),
+}
+
+/// What is left when no primary takes a put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resort {
+    StandIn,
+    /// This node cannot store it either.
+    Nobody,
 }
 
 /// A put that some other node coordinates.
@@ -27,15 +37,17 @@ pub struct Forward {
     pub deadline: Millis,
     tried: Option<NodeId>,
     candidates: VecDeque<NodeId>,
+    resort: Resort,
     w: usize,
 }
 
 impl Forward {
-    /// Tries the node that the context names first, if it is one of the primaries, then the others (5).
+    /// Tries the node that the context names first, if it is one of these primaries, then the others (5).
     pub fn start(
         client: ClientId,
         request: PutRequest,
         primaries: impl Iterator<Item = NodeId>,
+        resort: Resort,
         w: u8,
         deadline: Millis,
     ) -> Self {
@@ -50,6 +62,7 @@ impl Forward {
             deadline,
             tried: None,
             candidates,
+            resort,
             w: usize::from(w),
         }
     }
@@ -60,6 +73,7 @@ impl Forward {
                 self.tried = Some(node.clone());
                 Step::Send(node)
             }
+            None if self.resort == Resort::StandIn => Step::StandIn,
             None => Step::Fail(PutError::NotStored(failure)),
         }
     }
@@ -74,6 +88,11 @@ impl Forward {
             Err(PutError::Overloaded { .. }) => self.next(format!("{from} is overloaded")),
             Err(error) => Step::Fail(error),
         }
+    }
+
+    /// Who has the put now.
+    pub fn tried(&self) -> Option<&NodeId> {
+        self.tried.as_ref()
     }
 
     pub fn on_deadline(&mut self) -> Step {

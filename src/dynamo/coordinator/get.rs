@@ -1,6 +1,6 @@
-//! One get: ask all N replicas, wait for R, merge, let the policy choose, answer, repair the stale.
+//! One get: ask the first N healthy nodes, wait for R, merge, let the policy choose, answer, repair the stale.
 //!
-//! Dynamo 4.5 and 5 (the state machine of a read, read repair). Stores nothing but what a replica lacks.
+//! Dynamo 4.5, 4.6 and 5 (the state machine of a read, read repair). Stores nothing but what a replica lacks.
 //!
 //! Invariant: the resolved value goes to the client alone (law 6); a replica is sent stored versions only.
 
@@ -11,8 +11,10 @@ use super::super::names::{ClientId, Key, Millis, NodeId};
 use super::super::reconcile::answer::Answer;
 use super::super::reconcile::question::{Ask, Question, canonical_siblings};
 use super::super::reconcile::verdict::{Verdict as Resolution, believe, last_write_wins};
-use super::quorum::{Quorum, Verdict};
+use super::panel::Panel;
+use super::quorum::Verdict;
 use super::request::{GetError, GetReply, Resolved};
+use super::seat::Errand;
 use std::collections::BTreeMap;
 
 /// What the router has to do next.
@@ -30,8 +32,8 @@ enum Phase {
     Gathering,
     Reconciling {
         siblings: Vec<Version>,
-        /// Replicas whose answers are in there.
-        replicas: usize,
+        /// Replicas whose answers are in there, and how many of them are primaries.
+        replicas: (usize, usize),
     },
     /// The client has its answer; stragglers may still show that they are stale.
     Answered,
@@ -46,7 +48,10 @@ pub struct Get {
     /// When it began: what had expired then is not shown, and last-write-wins believes no time that lies far ahead.
     wall_ms: u64,
     properties: Properties,
-    quorum: Quorum,
+    panel: Panel,
+    errands: Vec<Errand>,
+    /// When those who are silent get somebody beside them, and how long a spell of waiting is.
+    late: (Millis, u64),
     /// What each replica that answered holds.
     replies: BTreeMap<NodeId, Object>,
     /// What the client is shown. Frozen once decided: a reply's context must not cover what came later.
@@ -56,13 +61,13 @@ pub struct Get {
 }
 
 impl Get {
-    /// A get that waits for `r` of `asked` replicas.
+    /// A get that asks a panel, and after each so many milliseconds of silence one more node.
     pub fn start(
         client: ClientId,
         key: Key,
         properties: Properties,
-        r: u8,
-        asked: usize,
+        panel: Panel,
+        late: (Millis, u64),
         (wall_ms, deadline): (u64, Millis),
     ) -> Self {
         Self {
@@ -71,12 +76,19 @@ impl Get {
             deadline,
             wall_ms,
             properties,
-            quorum: Quorum::new(r, asked),
+            errands: panel.errands(),
+            panel,
+            late,
             replies: BTreeMap::new(),
             merged: Object::default(),
             fastest: None,
             phase: Phase::Gathering,
         }
+    }
+
+    /// Whom the router has to ask, each once.
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
     /// Fails at once where the cluster is too small for R.
@@ -85,20 +97,21 @@ impl Get {
     }
 
     pub fn on_reply(&mut self, from: NodeId, object: Object) -> Step {
-        if self.replies.contains_key(&from) {
+        if self.replies.contains_key(&from) || !self.panel.asks(&from) {
             return Step::Wait; // The network delivered it twice.
         }
         self.fastest.get_or_insert_with(|| from.clone());
         if self.phase == Phase::Gathering {
             self.merged.sync(object.clone());
         }
-        self.replies.insert(from.clone(), object);
-        let verdict = self.quorum.count(from);
+        let verdict = self.panel.on_answer(&from, !object.is_empty());
+        self.replies.insert(from, object);
         self.advance(verdict)
     }
 
-    pub fn on_failure(&mut self, from: NodeId) -> Step {
-        let verdict = self.quorum.count_failure(from);
+    pub fn on_failure(&mut self, from: &NodeId) -> Step {
+        let (verdict, errand) = self.panel.on_failure(from);
+        self.errands.extend(errand);
         self.advance(verdict)
     }
 
@@ -117,14 +130,10 @@ impl Get {
     }
 
     fn on_verdict(&self, verdict: Verdict) -> Step {
-        if verdict == Verdict::Impossible || self.quorum.verdict() == Verdict::Impossible {
-            return Step::Fail(GetError::TooFewReplicas {
-                answered: self.quorum.answered(),
-                asked: self.quorum.asked(),
-                needed: self.quorum.needed(),
-            });
+        if verdict != Verdict::Impossible && self.panel.verdict() != Verdict::Impossible {
+            return Step::Wait;
         }
-        Step::Wait
+        Step::Fail(GetError::too_few(&self.panel))
     }
 
     fn reconcile(&mut self) -> Step {
@@ -146,7 +155,7 @@ impl Get {
                     binding: binding.clone(),
                     ask: Ask::Resolve(siblings.clone()),
                 };
-                let replicas = self.quorum.answered();
+                let replicas = self.counted();
                 self.phase = Phase::Reconciling { siblings, replicas };
                 Step::Reconcile(Box::new(question))
             }
@@ -179,13 +188,41 @@ impl Get {
         }
     }
 
+    fn counted(&self) -> (usize, usize) {
+        (self.panel.answered(), self.panel.primaries_answered())
+    }
+
+    /// When `on_timer` is due, as long as the client has no answer.
+    pub fn wakes_at(&self) -> Millis {
+        match self.phase {
+            Phase::Gathering if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
+            _ => self.deadline,
+        }
+    }
+
+    /// Time has passed: the client's, or only a spell of waiting.
+    pub fn on_timer(&mut self, now: Millis) -> Step {
+        if now >= self.deadline || self.phase != Phase::Gathering {
+            return self.on_deadline();
+        }
+        self.late.0 = now.after(self.late.1.max(1));
+        self.errands.extend(self.panel.on_late());
+        Step::Wait
+    }
+
+    /// Who has been waited for in vain.
+    pub fn silent(&self) -> Vec<NodeId> {
+        self.panel.silent()
+    }
+
+    pub fn asks(&self, node: &NodeId) -> bool {
+        self.panel.asks(node)
+    }
+
     /// The client's time is over: siblings without a resolver's word are still an answer.
-    pub fn on_deadline(&mut self) -> Step {
+    fn on_deadline(&mut self) -> Step {
         match &self.phase {
-            Phase::Gathering => Step::Fail(GetError::Deadline {
-                answered: self.quorum.answered(),
-                needed: self.quorum.needed(),
-            }),
+            Phase::Gathering => Step::Fail(GetError::deadline(&self.panel)),
             Phase::Reconciling { siblings, .. } => {
                 let reason = "the resolver did not answer before the deadline".to_owned();
                 let siblings = siblings.clone();
@@ -196,9 +233,9 @@ impl Get {
     }
 
     fn answer(&mut self, versions: Vec<Version>, resolved: Resolved) -> Step {
-        let replicas = match std::mem::replace(&mut self.phase, Phase::Answered) {
+        let (replicas, primaries) = match std::mem::replace(&mut self.phase, Phase::Answered) {
             Phase::Reconciling { replicas, .. } => replicas,
-            Phase::Gathering | Phase::Answered => self.quorum.answered(),
+            Phase::Gathering | Phase::Answered => self.counted(),
         };
         let mut context = self.merged.context();
         context.fastest = self.fastest.clone();
@@ -211,7 +248,7 @@ impl Get {
                 .map(|(dot, version)| (dot, version.clone()))
                 .collect(),
             replicas_answered: replicas,
-            primaries_answered: replicas,
+            primaries_answered: primaries,
         }))
     }
 
@@ -221,10 +258,10 @@ impl Get {
 
     /// Everyone has spoken: nothing is gained by waiting longer.
     pub fn is_complete(&self) -> bool {
-        self.phase == Phase::Answered && self.quorum.is_complete()
+        self.phase == Phase::Answered && self.panel.is_complete()
     }
 
-    /// The replicas that lack something of what was gathered, and the object that they lack it of.
+    /// The primaries that lack something of what was gathered, and the object that they lack it of.
     ///
     /// A repair is a merge like any other write: to an equal state it is none (5, read repair).
     pub fn stale(&self) -> (Vec<NodeId>, Object) {
@@ -235,7 +272,9 @@ impl Get {
         for held in self.replies.values() {
             gathered.sync(held.clone());
         }
-        let lacks = |(_, held): &(&NodeId, &Object)| **held != gathered;
+        // Who stands in keeps nothing for itself.
+        let lacks =
+            |(node, held): &(&NodeId, &Object)| self.panel.is_primary(node) && **held != gathered;
         let stale = self
             .replies
             .iter()

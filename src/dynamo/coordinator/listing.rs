@@ -1,17 +1,20 @@
-//! One step of a listing: ask all N replicas of a partition for a stretch of keys, wait for R, unite.
+//! One step of a listing: ask the first N healthy nodes of a partition for a stretch of keys, wait for R, unite.
 //!
-//! Not in the paper. A key is listed if one of the R replicas shows a value under it, so with R + W > N no
-//! acknowledged key is missing; a key that was deleted moments ago may still show, and a get tells. Repairs
+//! Not in the paper, but for who is asked (4.6). A key is listed if one of the R shows a value under it, so with R + W > N
+//! no acknowledged key is missing; a key that was deleted moments ago may still show, and a get tells. Who stands in
+//! knows only what came while its primary was away, so it counts when nobody is left who could know more. Repairs
 //! nothing and asks no resolver.
 //!
 //! Invariant: what a step names as its end was reached by each of the R replicas, so no key before it is left out.
 
-use super::super::names::{ClientId, NodeId};
+use super::super::names::{ClientId, Millis, NodeId};
 use super::super::replica::stretch::{Listed, Stretch};
-use super::quorum::{Quorum, Verdict};
+use super::panel::Panel;
+use super::quorum::Verdict;
 use super::request::GetError;
+use super::seat::Errand;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The live keys of a stretch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,55 +37,97 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Listing {
     pub client: ClientId,
-    stretch: Stretch,
-    quorum: Quorum,
-    found: Vec<Listed>,
+    pub stretch: Stretch,
+    deadline: Millis,
+    panel: Panel,
+    errands: Vec<Errand>,
+    /// When those who are silent get somebody beside them, and how long a spell of waiting is.
+    late: (Millis, u64),
+    found: BTreeMap<NodeId, Listed>,
 }
 
 impl Listing {
-    /// A step that waits for `r` of `asked` replicas.
-    pub fn start(client: ClientId, stretch: Stretch, r: u8, asked: usize) -> Self {
+    /// A step that asks a panel, and after each so many milliseconds of silence one more node.
+    pub fn start(
+        client: ClientId,
+        stretch: Stretch,
+        panel: Panel,
+        late: (Millis, u64),
+        deadline: Millis,
+    ) -> Self {
         Self {
             client,
             stretch,
-            quorum: Quorum::new(r, asked),
-            found: Vec::new(),
+            deadline,
+            errands: panel.errands(),
+            panel,
+            late,
+            found: BTreeMap::new(),
         }
+    }
+
+    /// Whom the router has to ask, each once.
+    pub fn take_errands(&mut self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands)
     }
 
     /// Fails at once where the cluster is too small for R.
-    pub fn check(&self) -> Step {
-        match self.quorum.verdict() {
-            Verdict::Impossible => self.too_few(),
-            Verdict::Pending | Verdict::Reached => Step::Wait,
-        }
+    pub fn check(&mut self) -> Step {
+        self.advance(self.panel.verdict())
     }
 
-    pub fn on_reply(&mut self, from: NodeId, listed: Listed) -> Step {
+    pub fn on_reply(&mut self, from: &NodeId, listed: Listed) -> Step {
         if !self.is_sound(&listed) {
             return self.on_failure(from);
         }
-        if self.quorum.has_answered(&from) {
+        if self.found.contains_key(from) || !self.panel.asks(from) {
             return Step::Wait; // The network delivered it twice.
         }
-        self.found.push(listed);
-        match self.quorum.count(from) {
+        self.found.insert(from.clone(), listed);
+        // Only a primary can know all keys.
+        let verdict = self.panel.on_answer(from, false);
+        self.advance(verdict)
+    }
+
+    pub fn on_failure(&mut self, from: &NodeId) -> Step {
+        let (verdict, errand) = self.panel.on_failure(from);
+        self.errands.extend(errand);
+        self.advance(verdict)
+    }
+
+    fn advance(&mut self, verdict: Verdict) -> Step {
+        match verdict {
             Verdict::Reached => Step::Answer(Box::new(self.unite())),
             Verdict::Pending => Step::Wait,
-            Verdict::Impossible => self.too_few(),
+            Verdict::Impossible => Step::Fail(GetError::too_few(&self.panel)),
         }
     }
 
-    pub fn on_failure(&mut self, from: NodeId) -> Step {
-        self.quorum.count_failure(from);
-        self.check()
+    /// When `on_timer` is due.
+    pub fn wakes_at(&self) -> Millis {
+        match self.panel.is_worth_waking() {
+            true => self.late.0.min(self.deadline),
+            false => self.deadline,
+        }
     }
 
-    pub fn on_deadline(&self) -> Step {
-        Step::Fail(GetError::Deadline {
-            answered: self.quorum.answered(),
-            needed: self.quorum.needed(),
-        })
+    /// Time has passed: the client's, or only a spell of waiting.
+    pub fn on_timer(&mut self, now: Millis) -> Step {
+        if now >= self.deadline {
+            return Step::Fail(GetError::deadline(&self.panel));
+        }
+        self.late.0 = now.after(self.late.1.max(1));
+        self.errands.extend(self.panel.on_late());
+        Step::Wait
+    }
+
+    /// Who has been waited for in vain.
+    pub fn silent(&self) -> Vec<NodeId> {
+        self.panel.silent()
+    }
+
+    pub fn asks(&self, node: &NodeId) -> bool {
+        self.panel.asks(node)
     }
 
     /// A reply that named no end, or keys out of order, would make a listing leave keys out or never end.
@@ -95,10 +140,10 @@ impl Listing {
 
     fn unite(&mut self) -> Keys {
         let found = std::mem::take(&mut self.found);
-        let ends = found.iter().filter(|listed| listed.more);
+        let ends = found.values().filter(|listed| listed.more);
         let ends = ends.filter_map(|listed| listed.keys.last());
         let end = ends.map(|listed| listed.key.clone()).min();
-        let keys = found.into_iter().flat_map(|listed| listed.keys);
+        let keys = found.into_values().flat_map(|listed| listed.keys);
         let live: BTreeSet<Bytes> = keys
             .filter(|listed| listed.is_live)
             .map(|listed| listed.key)
@@ -109,14 +154,6 @@ impl Listing {
             next: end,
         }
     }
-
-    fn too_few(&self) -> Step {
-        Step::Fail(GetError::TooFewReplicas {
-            answered: self.quorum.answered(),
-            asked: self.quorum.asked(),
-            needed: self.quorum.needed(),
-        })
-    }
 }
 
 #[cfg(test)]
@@ -124,6 +161,8 @@ mod tests {
     use super::super::super::names::BucketName;
     use super::super::super::replica::stretch::ListedKey;
     use super::super::super::ring::partition::PartitionId;
+    use super::super::super::ring::placement::Seats;
+    use super::super::quorum::Needed;
     use super::*;
 
     fn node(name: &str) -> NodeId {
@@ -145,7 +184,7 @@ mod tests {
         listed
     }
 
-    fn listing(r: u8) -> Listing {
+    fn listing(r: u8, down: &[&str]) -> Listing {
         let stretch = Stretch {
             bucket: BucketName::new("b").expect("a good name"),
             partition: PartitionId(0),
@@ -153,13 +192,23 @@ mod tests {
             after: Bytes::from("a"),
             items_max: 10,
         };
-        Listing::start(ClientId(1), stretch, r, 3)
+        let seats = Seats {
+            primaries: ["x", "y", "z"].map(node).to_vec(),
+            pending: Vec::new(),
+            others: vec![node("s"), node("t")],
+        };
+        let needed = Needed {
+            answers: r,
+            primaries: 0,
+        };
+        let panel = Panel::new(seats, |node| down.contains(&node.as_str()), needed);
+        Listing::start(ClientId(1), stretch, panel, (Millis(10), 10), Millis(99))
     }
 
     fn united(replies: [&'static str; 2]) -> (Vec<Bytes>, Option<Bytes>) {
-        let mut listing = listing(2);
-        assert_eq!(listing.on_reply(node("x"), listed(replies[0])), Step::Wait);
-        match listing.on_reply(node("y"), listed(replies[1])) {
+        let mut listing = listing(2, &[]);
+        assert_eq!(listing.on_reply(&node("x"), listed(replies[0])), Step::Wait);
+        match listing.on_reply(&node("y"), listed(replies[1])) {
             Step::Answer(keys) => (keys.live, keys.next),
             other => panic!("{other:?}"),
         }
@@ -186,16 +235,48 @@ mod tests {
     #[test]
     fn a_reply_that_would_leave_keys_out_is_a_failure() {
         for unsound in ["...", "c b", "b b", "a"] {
-            let mut listing = listing(3);
-            let step = listing.on_reply(node("x"), listed(unsound));
-            assert!(matches!(step, Step::Fail(_)), "{unsound}: {step:?}");
+            let mut listing = listing(3, &["s", "t"]);
+            listing.take_errands();
+            listing.on_reply(&node("x"), listed(unsound));
+            let asked = listing.take_errands();
+            assert_eq!(asked[0].hint_for, Some(node("x")), "{unsound}: {asked:?}");
         }
     }
 
     #[test]
     fn a_reply_that_comes_twice_counts_once() {
-        let mut listing = listing(2);
-        assert_eq!(listing.on_reply(node("x"), listed("b")), Step::Wait);
-        assert_eq!(listing.on_reply(node("x"), listed("b")), Step::Wait);
+        let mut listing = listing(2, &[]);
+        assert_eq!(listing.on_reply(&node("x"), listed("b")), Step::Wait);
+        assert_eq!(listing.on_reply(&node("x"), listed("b")), Step::Wait);
+    }
+
+    #[test]
+    fn who_stands_in_counts_when_nobody_is_left_who_could_know_more() {
+        let mut listing = listing(2, &["x"]);
+        let asked: Vec<String> = (listing.take_errands().iter())
+            .map(|errand| errand.to.to_string())
+            .collect();
+        assert_eq!(asked, ["s", "y", "z"]);
+        assert_eq!(listing.on_reply(&node("s"), listed("d")), Step::Wait);
+        assert_eq!(listing.on_reply(&node("y"), listed("b")), Step::Wait);
+        match listing.on_reply(&node("z"), listed("c")) {
+            Step::Answer(found) => assert_eq!(found.live, keys("b c d")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn who_is_silent_gets_somebody_beside() {
+        let mut listing = listing(2, &[]);
+        listing.take_errands();
+        assert_eq!(listing.on_reply(&node("y"), listed("b")), Step::Wait);
+        assert_eq!(listing.wakes_at(), Millis(10));
+        assert_eq!(listing.on_timer(Millis(10)), Step::Wait);
+        let beside: Vec<_> = listing.take_errands();
+        assert_eq!(beside.len(), 2, "{beside:?}");
+        assert!(matches!(
+            listing.on_timer(Millis(99)),
+            Step::Fail(GetError::Deadline { .. })
+        ));
     }
 }

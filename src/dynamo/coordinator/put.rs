@@ -1,6 +1,7 @@
 //! One put or delete, at the node that makes its dot: validate, merge if asked to, store, replicate.
 //!
-//! Dynamo 4.5 (the coordinator writes locally, sends to the others, succeeds after W). The local write is
+//! Dynamo 4.5, 4.6 (the coordinator writes locally, sends to the others, succeeds after W). After its answer it
+//! waits a little for the stragglers, so that what they miss can be kept for them. The local write is
 //! the router's; this machine says when and what.
 //!
 //! Invariant: before `Step::Store` nothing was stored and every error says so; after it every error is
@@ -15,9 +16,14 @@ use super::super::names::{ClientId, Millis, NodeId, Ticket};
 use super::super::reconcile::answer::{Answer, Judgement, shown};
 use super::super::reconcile::question::{Ask, Question};
 use super::super::replica::copy::Coordinated;
+use super::super::replica::layout::Place;
 use super::merge::{Merge, Store};
-use super::quorum::{Quorum, Verdict};
+use super::panel::Panel;
+use super::quorum::Verdict;
 use super::request::{PutError, PutReply, PutRequest, Resolved};
+use super::seat::Errand;
+
+mod replicating;
 
 /// What the router has to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub enum Step {
     Store(Box<Store>),
     Answer(Box<PutReply>),
     Fail(PutError),
+    /// Nobody is waited for any more.
+    Close,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,14 +52,8 @@ enum Phase {
         fuel: u64,
     },
     Storing,
-    Replicating(Replicating),
+    Replicating(Box<Coordinated>),
     Done,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Replicating {
-    quorum: Quorum,
-    coordinated: Box<Coordinated>,
 }
 
 /// A put on its way.
@@ -65,7 +67,14 @@ pub struct Put {
     merge_by: Millis,
     me: NodeId,
     properties: Properties,
-    replicas: usize,
+    panel: Panel,
+    errands: Vec<Errand>,
+    /// In which of its roles this node makes the dot.
+    place: Place,
+    /// When those who are silent get somebody beside them, and how long a spell of waiting is.
+    late: (Millis, u64),
+    /// The client has its answer; until when stragglers are waited for.
+    closes_at: Option<Millis>,
     phase: Phase,
     resolved: Resolved,
 }
@@ -82,13 +91,13 @@ pub enum Origin {
 }
 
 impl Put {
-    /// A put that this node, one of `replicas`, coordinates between now and its deadline.
+    /// A put that this node, one of the panel, coordinates between now and its deadline.
     pub fn start(
         origin: Origin,
         request: PutRequest,
         properties: Properties,
         me: NodeId,
-        replicas: usize,
+        (panel, place): (Panel, Place),
         (now, deadline): (Millis, Millis),
     ) -> Self {
         Self {
@@ -98,7 +107,11 @@ impl Put {
             merge_by: now.after(deadline.since(now) / 2),
             me,
             properties,
-            replicas,
+            panel,
+            errands: Vec::new(),
+            place,
+            late: (deadline, 0),
+            closes_at: None,
             phase: Phase::Validating,
             resolved: Resolved::Single,
         }
@@ -115,10 +128,8 @@ impl Put {
 
     /// The first step: deletes carry nothing to validate.
     pub fn begin(&mut self) -> Step {
-        if Quorum::new(self.w(), self.replicas).verdict() == Verdict::Impossible {
-            let (replicas, w) = (self.replicas, self.w());
-            let reason = format!("the cluster has {replicas} replicas of this key, w is {w}");
-            return self.fail(PutError::NotStored(reason));
+        if self.panel.verdict() == Verdict::Impossible {
+            return self.fail(PutError::NotStored(self.shortage()));
         }
         match &self.properties.validator {
             Some(binding) if !self.request.version.is_tombstone() => {
@@ -126,6 +137,17 @@ impl Put {
             }
             _ => self.read_local(),
         }
+    }
+
+    /// Why the quorum cannot be reached.
+    fn shortage(&self) -> String {
+        let (replicas, w) = (self.panel.seats(), self.w());
+        if replicas < usize::from(w) {
+            return format!("the cluster has {replicas} replicas of this key, w is {w}");
+        }
+        let reachable = self.panel.primaries_possible();
+        let pw = self.panel.needed().primaries;
+        format!("{reachable} of {replicas} primaries can be reached, pw is {pw}")
     }
 
     fn validation(&self, binding: &Binding, version: &Version) -> Question {
@@ -257,117 +279,46 @@ impl Put {
         Step::Store(Box::new(store))
     }
 
-    /// The local copy has the write; the router sends it to the other replicas.
-    pub fn on_stored(&mut self, coordinated: Coordinated) {
-        self.phase = Phase::Replicating(Replicating {
-            quorum: Quorum::new(self.w(), self.replicas),
-            coordinated: Box::new(coordinated),
-        });
+    pub fn place(&self) -> &Place {
+        &self.place
     }
 
     /// The engine failed half-way: the local copy may have the write.
     pub fn on_maybe_stored(&mut self, reason: String) -> Step {
-        self.unknown(reason)
-    }
-
-    pub fn on_ack(&mut self, from: NodeId) -> Step {
-        match &mut self.phase {
-            Phase::Replicating(replicating) => match replicating.quorum.count(from) {
-                Verdict::Reached => self.answer(),
-                Verdict::Pending | Verdict::Impossible => Step::Wait,
-            },
-            _ => Step::Wait,
-        }
-    }
-
-    pub fn on_failure(&mut self, from: NodeId) -> Step {
-        match &mut self.phase {
-            Phase::Replicating(replicating) => match replicating.quorum.count_failure(from) {
-                Verdict::Impossible => self.unknown("the others could not be reached".to_owned()),
-                Verdict::Pending | Verdict::Reached => Step::Wait,
-            },
-            _ => Step::Wait,
-        }
+        let error = self.unknown(reason);
+        self.fail(error)
     }
 
     /// When `on_timer` is due.
     pub fn wakes_at(&self) -> Millis {
         match &self.phase {
             Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.merge_by,
+            Phase::Replicating(_) => match self.closes_at {
+                Some(closes_at) => closes_at,
+                None if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
+                None => self.deadline,
+            },
             _ => self.deadline,
         }
     }
 
-    /// Time is up. A guest that is late costs the merge; replicas that are late leave the outcome open.
-    pub fn on_timer(&mut self) -> Step {
+    /// Time is up. A guest that is late costs the merge; replicas that are late are given somebody beside
+    /// them, and in the end leave the outcome open.
+    pub fn on_timer(&mut self, now: Millis) -> Step {
         match &self.phase {
             Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
                 self.keep_siblings("the resolver did not answer in time".to_owned())
             }
-            Phase::Replicating(_) => self.unknown("the deadline passed".to_owned()),
+            Phase::Replicating(_) if self.closes_at.is_some() => Step::Close,
+            Phase::Replicating(_) if now < self.deadline => {
+                self.late.0 = now.after(self.late.1.max(1));
+                self.errands.extend(self.panel.on_late());
+                Step::Wait
+            }
+            Phase::Replicating(_) => Step::Fail(self.unknown("the deadline passed".to_owned())),
             Phase::Done => Step::Wait,
             _ => self.fail(PutError::NotStored("the deadline passed".to_owned())),
         }
-    }
-
-    fn answer(&mut self) -> Step {
-        let Phase::Replicating(replicating) = std::mem::replace(&mut self.phase, Phase::Done)
-        else {
-            return Step::Wait;
-        };
-        let object = &replicating.coordinated.object;
-        let siblings = object.live(self.request.version.written_at_ms).count();
-        let dot = replicating.coordinated.dot;
-        let merged = match &self.resolved {
-            Resolved::Merged { .. } => object.version(dot).cloned(),
-            Resolved::Single | Resolved::Siblings { .. } => None,
-        };
-        let mut context = self.seen(&replicating.coordinated);
-        context.fastest = Some(self.me.clone());
-        Step::Answer(Box::new(PutReply {
-            dot,
-            context,
-            siblings,
-            merged,
-            resolved: std::mem::replace(&mut self.resolved, Resolved::Single),
-            replicas_answered: replicating.quorum.answered(),
-            primaries_answered: replicating.quorum.answered(),
-            coordinator: self.me.clone(),
-            warnings: Vec::new(),
-        }))
-    }
-
-    /// What the client has now seen: what it had seen before, and its own write where a clock can say so.
-    ///
-    /// Neither the siblings that remain nor what a merge took in: a client that builds its next value on its
-    /// last one, without looking at the reply, would drop them with the next put.
-    fn seen(&self, coordinated: &Coordinated) -> Context {
-        let Coordinated { dot, object, .. } = coordinated;
-        let mut context = self.request.context.clone();
-        if coordinated.replaced.is_some() {
-            return context;
-        }
-        if object.versions().count() == 1 {
-            return object.context();
-        }
-        if context.count_of(dot.actor) + 1 == dot.counter {
-            context.join(&Context::from_clock([(dot.actor, dot.counter)].into_iter()));
-        }
-        context
-    }
-
-    fn unknown(&mut self, reason: String) -> Step {
-        let (acknowledged, needed) = match &self.phase {
-            Phase::Replicating(replicating) => {
-                (replicating.quorum.answered(), replicating.quorum.needed())
-            }
-            _ => (0, usize::from(self.w())),
-        };
-        self.fail(PutError::Unknown {
-            acknowledged,
-            needed,
-            reason,
-        })
     }
 
     fn fail(&mut self, error: PutError) -> Step {

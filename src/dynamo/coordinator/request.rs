@@ -8,6 +8,7 @@ use super::super::causality::context::Context;
 use super::super::causality::dot::Dot;
 use super::super::causality::version::{Version, VersionError};
 use super::super::names::{BucketName, Digest, Key, NodeId};
+use super::panel::Panel;
 use super::warning::Warning;
 use crate::limits::TTL_MS_MAX;
 
@@ -17,6 +18,8 @@ pub struct GetRequest {
     pub key: Key,
     /// Answers to wait for, in place of the bucket's R.
     pub r: Option<u8>,
+    /// Of those, answers of primaries, in place of the bucket's PR.
+    pub pr: Option<u8>,
 }
 
 /// `put(key, context, object)`, and delete, which the paper does not have.
@@ -28,6 +31,8 @@ pub struct PutRequest {
     pub version: Version,
     /// Acknowledgements to wait for, in place of the bucket's W.
     pub w: Option<u8>,
+    /// Of those, acknowledgements of primaries, in place of the bucket's PW.
+    pub pw: Option<u8>,
     /// In place of the bucket's.
     pub ack: Option<Ack>,
     pub ttl: Ttl,
@@ -141,6 +146,12 @@ pub enum GetError {
         asked: usize,
         needed: usize,
     },
+    #[error("{answered} of {asked} primaries answered, {needed} are needed; retry, or lower pr")]
+    TooFewPrimaries {
+        answered: usize,
+        asked: usize,
+        needed: usize,
+    },
     #[error(
         "{answered} of {needed} needed replicas answered before the deadline; retry, or lower r"
     )]
@@ -149,6 +160,35 @@ pub enum GetError {
         "this node coordinates {limit} requests already; retry after a pause, or at another node"
     )]
     Overloaded { limit: usize },
+}
+
+impl GetError {
+    /// Too few of a panel answered, or too few of its primaries.
+    pub(super) fn too_few(panel: &Panel) -> Self {
+        let needed = panel.needed();
+        let asked = panel.seats();
+        let primaries = usize::from(needed.primaries);
+        if panel.primaries_answered() < primaries && asked >= usize::from(needed.answers) {
+            return Self::TooFewPrimaries {
+                answered: panel.primaries_answered(),
+                asked,
+                needed: primaries,
+            };
+        }
+        Self::TooFewReplicas {
+            answered: panel.answered(),
+            asked,
+            needed: usize::from(needed.answers),
+        }
+    }
+
+    /// The time was over before enough of a panel answered.
+    pub(super) fn deadline(panel: &Panel) -> Self {
+        Self::Deadline {
+            answered: panel.answered(),
+            needed: usize::from(panel.needed().answers),
+        }
+    }
 }
 
 /// Why a put was not acknowledged.

@@ -97,6 +97,8 @@ pub(super) struct Cluster {
     share: Share,
     /// The numbers of copies that buckets keep.
     counts: BTreeSet<u8>,
+    /// Whether anybody has said what buckets there are. Before that nothing can be known to have been moved.
+    is_told: bool,
     /// Which change the strays were last looked for in, and how many partitions were unsettled.
     settled: Option<(u64, usize)>,
 }
@@ -126,6 +128,7 @@ impl Background {
             cluster: Cluster {
                 share: Share::ALL,
                 counts: BTreeSet::new(),
+                is_told: false,
                 settled: None,
             },
         }
@@ -154,6 +157,7 @@ impl Background {
     /// The buckets are others: trees that were counted differently go, and other copies may be strays.
     pub(super) fn on_buckets(&mut self, before: &BucketTable, after: &BucketTable) {
         self.forest.on_buckets(before, after);
+        self.cluster.is_told = true;
         let counts: BTreeSet<u8> = after.values().map(|properties| properties.n).collect();
         if counts != self.cluster.counts {
             self.cluster.counts = counts;
@@ -163,6 +167,9 @@ impl Background {
 
     /// Takes up transfers and sweeps as the partitions are now.
     pub(super) fn on_placement(&mut self, me: &NodeId, view: &View) {
+        if !self.cluster.is_told {
+            return;
+        }
         let placement = &view.placement;
         let outlook = self.cluster.outlook(me, placement);
         if self.transfers.on_placement(outlook) {

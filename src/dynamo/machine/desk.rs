@@ -7,22 +7,24 @@ use super::super::coordinator::forward::Forward;
 use super::super::coordinator::get::Get;
 use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
-use super::super::names::{Key, Millis, NodeId, Now, Ticket};
+use super::super::names::{BucketName, Key, Millis, NodeId, Now, Ticket};
+use super::super::repair::hints::Delivery;
 use super::super::ring::partition::PartitionId;
-use super::super::ring::placement::Placement;
+use super::super::ring::placement::{Placement, Seats};
 use super::message::Message;
 use super::passed::Passed;
 use crate::limits::{CONVERSATIONS_MAX, DEADLINE_MAX_MS};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-/// One client request on its way.
+/// One client request on its way, or one hint.
 #[derive(Debug)]
 pub(super) enum Conversation {
     Get(Box<Get>),
     Put(Box<Put>),
     Forward(Box<Forward>),
     List(Box<Listing>),
+    Delivery(Box<Delivery>),
 }
 
 /// What the shard is told about the cluster: immutable snapshots.
@@ -56,12 +58,14 @@ impl View {
             .map(|properties| properties.n)
     }
 
-    pub(super) fn primaries(&self, key: &Key, n: u8) -> Vec<NodeId> {
-        self.replicas(self.placement.partition_of(key), n)
+    pub(super) fn seats(&self, key: &Key, n: u8) -> Seats {
+        self.placement.seats(self.placement.partition_of(key), n)
     }
 
-    pub(super) fn replicas(&self, partition: PartitionId, n: u8) -> Vec<NodeId> {
-        self.placement.primaries(partition, n)
+    /// Whether a node has to keep a bucket's keys in a partition. Of a bucket that is not known yet it may.
+    pub(super) fn keeps(&self, partition: PartitionId, bucket: &BucketName, node: &NodeId) -> bool {
+        let properties = self.buckets.get(bucket);
+        properties.is_none_or(|known| self.placement.keeps(partition, known.n, node))
     }
 }
 
@@ -72,15 +76,6 @@ impl Desk {
 
     pub(super) fn deadline(&self, timeout_ms: u64) -> Millis {
         self.now.monotonic.after(timeout_ms.min(DEADLINE_MAX_MS))
-    }
-
-    /// A ticket that was never given out.
-    pub(super) fn ticket(&mut self) -> Ticket {
-        self.tickets_used += 1;
-        Ticket {
-            life: self.life,
-            count: self.tickets_used,
-        }
     }
 
     pub(super) fn open(&mut self, deadline: Millis, conversation: Conversation) -> Ticket {
@@ -122,6 +117,22 @@ impl Desk {
         match self.conversation(ticket) {
             Some(Conversation::List(listing)) => Some(listing),
             _ => None,
+        }
+    }
+
+    pub(super) fn delivery(&mut self, ticket: Ticket) -> Option<&mut Delivery> {
+        match self.conversation(ticket) {
+            Some(Conversation::Delivery(delivery)) => Some(delivery),
+            _ => None,
+        }
+    }
+
+    /// A name for a message that belongs to no conversation.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.tickets_used += 1;
+        Ticket {
+            life: self.life,
+            count: self.tickets_used,
         }
     }
 

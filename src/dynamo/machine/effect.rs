@@ -5,6 +5,7 @@ use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply}
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::repair::transfer::Stage;
+use super::super::replica::change::Change;
 use super::super::ring::partition::PartitionId;
 use super::message::Message;
 
@@ -39,4 +40,6 @@ pub enum Effect {
         partition: PartitionId,
         stage: Stage,
     },
+    /// Tell whoever watches; nothing waits for it.
+    Changed(Change),
 }

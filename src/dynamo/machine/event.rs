@@ -4,6 +4,7 @@ use super::super::bucket::BucketTable;
 use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
+use super::super::repair::settings::Settings;
 use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
 use super::message::Message;
@@ -44,6 +45,13 @@ pub enum Event {
     ExchangeNow,
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
+    /// The connection to a peer came up or broke.
+    Peer {
+        node: NodeId,
+        is_connected: bool,
+    },
+    /// Times and bounds are these from now on; before anything else to be of use.
+    Settings(Settings),
     /// Time has passed: `Machine::next_deadline` has come.
     Tick,
 }

@@ -223,7 +223,12 @@ impl<S: Storage> Machine<S> {
             }
             Purpose::Transfer => {
                 background.transfers.on_moved(job.partition, repaired);
-                let outcome = outcome.map_err(|failure| failure.to_string());
+                let outcome = match outcome {
+                    Ok(()) if background.forest.has_strangers(job.partition) => {
+                        Err("records of an unknown bucket would stay behind".to_owned())
+                    }
+                    outcome => outcome.map_err(|failure| failure.to_string()),
+                };
                 background.transfers.on_end(job, now, outcome);
             }
             Purpose::Stray => background.strays.on_end(now, outcome.is_ok()),

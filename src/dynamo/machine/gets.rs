@@ -4,8 +4,11 @@
 
 use super::super::bucket::Ack;
 use super::super::coordinator::get::{Get, Step};
+use super::super::coordinator::panel::Panel;
+use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{GetError, GetRequest};
-use super::super::names::{ClientId, NodeId, Ticket};
+use super::super::coordinator::seat::Errand;
+use super::super::names::{ClientId, Key, Millis, Ticket};
 use super::super::replica::storage::Storage;
 use super::desk::Conversation;
 use super::effect::Effect;
@@ -21,15 +24,8 @@ impl<S: Storage> Machine<S> {
         timeout_ms: u64,
         effects: &mut Vec<Effect>,
     ) {
-        let key = request.key.clone();
         match self.open_get(client, request, timeout_ms) {
-            Ok((ticket, replicas)) => {
-                for to in replicas {
-                    let key = key.clone();
-                    self.send(to, Message::Read { ticket, key }, effects);
-                }
-                self.with_get(ticket, effects, |get| get.check());
-            }
+            Ok(ticket) => self.with_get(ticket, effects, |get| get.check()),
             Err(error) => {
                 let outcome = Err(error);
                 effects.push(Effect::ReplyGet { client, outcome });
@@ -42,7 +38,7 @@ impl<S: Storage> Machine<S> {
         client: ClientId,
         request: GetRequest,
         timeout_ms: u64,
-    ) -> Result<(Ticket, Vec<NodeId>), GetError> {
+    ) -> Result<Ticket, GetError> {
         self.activity.gets += 1;
         if self.desk.is_full() {
             let limit = CONVERSATIONS_MAX;
@@ -51,14 +47,25 @@ impl<S: Storage> Machine<S> {
         let Some(properties) = self.view.properties(&request.key) else {
             return Err(GetError::NoSuchBucket(request.key.bucket().clone()));
         };
-        let r = request.r.unwrap_or(properties.r);
-        properties.check_quorum("r", r)?;
-        let replicas = self.view.primaries(&request.key, properties.n);
+        let needed = Needed {
+            answers: request.r.unwrap_or(properties.r),
+            primaries: request.pr.unwrap_or(properties.pr),
+        };
+        properties.check_quorum("r", needed.answers)?;
+        properties.check_primaries("pr", needed.primaries)?;
+        let seats = self.view.seats(&request.key, properties.n);
+        let panel = Panel::new(seats, |node| self.detector.is_down(node), needed);
         let deadline = self.desk.deadline(timeout_ms);
         let times = (self.desk.now.wall_ms, deadline);
-        let get = Get::start(client, request.key, properties, r, replicas.len(), times);
-        let ticket = self.desk.open(deadline, Conversation::Get(Box::new(get)));
-        Ok((ticket, replicas))
+        let late = self.late();
+        let get = Get::start(client, request.key, properties, panel, late, times);
+        Ok(self.desk.open(deadline, Conversation::Get(Box::new(get))))
+    }
+
+    /// When somebody is asked beside those who are silent, and how long each spell of waiting is.
+    pub(super) fn late(&self) -> (Millis, u64) {
+        let spell_ms = self.settings.stand_in_after_ms;
+        (self.desk.now.monotonic.after(spell_ms), spell_ms)
     }
 
     pub(super) fn with_get(
@@ -72,6 +79,8 @@ impl<S: Storage> Machine<S> {
         };
         let step = turn(get);
         let (client, deadline) = (get.client, get.deadline);
+        let (key, errands) = (get.key.clone(), get.take_errands());
+        self.read_at(ticket, &key, errands, effects);
         match step {
             Step::Wait => {}
             Step::Reconcile(question) => self.ask(ticket, *question, deadline, effects),
@@ -87,17 +96,49 @@ impl<S: Storage> Machine<S> {
                 self.desk.close(ticket);
             }
         }
-        if self.desk.get(ticket).is_some_and(|get| get.is_complete()) {
-            self.repair(ticket, effects);
+        let Some(get) = self.desk.get(ticket) else {
+            return;
+        };
+        if get.is_complete() {
+            return self.repair(ticket, effects);
+        }
+        if !get.is_answered() {
+            let wakes_at = get.wakes_at();
+            self.desk.set_timer(ticket, wakes_at);
         }
     }
 
-    /// The deadline of a get that has no answer yet, or the end of the wait for stragglers.
-    pub(super) fn on_get_timer(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        match self.desk.get(ticket).is_some_and(|get| get.is_answered()) {
-            true => self.repair(ticket, effects),
-            false => self.with_get(ticket, effects, |get| get.on_deadline()),
+    fn read_at(
+        &mut self,
+        ticket: Ticket,
+        key: &Key,
+        errands: Vec<Errand>,
+        effects: &mut Vec<Effect>,
+    ) {
+        for Errand { to, hint_for } in errands {
+            self.activity.stand_ins += u64::from(hint_for.is_some());
+            let message = Message::Read {
+                ticket,
+                key: key.clone(),
+                hint_for,
+                placement_version: self.view.placement.version(),
+            };
+            self.send(to, message, effects);
         }
+    }
+
+    /// A spell of waiting is over, or the deadline of a get that has no answer yet, or the end of the wait for stragglers.
+    pub(super) fn on_get_timer(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
+        let Some(get) = self.desk.get(ticket) else {
+            return;
+        };
+        let (silent, is_answered) = (get.silent(), get.is_answered());
+        self.on_silence(&silent);
+        if is_answered {
+            return self.repair(ticket, effects);
+        }
+        let now = self.desk.now.monotonic;
+        self.with_get(ticket, effects, |get| get.on_timer(now));
     }
 
     /// Sends what was gathered to the replicas that lack some of it, and ends the conversation.
@@ -112,8 +153,10 @@ impl<S: Storage> Machine<S> {
                 ticket,
                 key: get.key.clone(),
                 object: object.clone(),
-                replaced: None,
+                replaced: Vec::new(),
                 ack: Ack::Buffered,
+                hint_for: None,
+                placement_version: self.view.placement.version(),
             };
             self.send(to, message, effects);
         }

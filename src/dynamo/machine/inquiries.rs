@@ -7,6 +7,7 @@
 use super::super::causality::object::Object;
 use super::super::names::{Key, NodeId, Ticket};
 use super::super::repair::inquiry::{Answer, Ask, Refusal, retained_bytes};
+use super::super::replica::layout::Place;
 use super::super::replica::record::Replaced;
 use super::super::replica::storage::Storage;
 use super::super::ring::partition::PartitionId;
@@ -129,23 +130,10 @@ impl<S: Storage> Machine<S> {
         object: Object,
         replaced: &[Replaced],
     ) -> Result<bool, Refusal> {
-        let failed = |error: &dyn std::fmt::Display| Refusal::Storage(error.to_string());
-        let kept = self
+        let written = self
             .copies
-            .retained(partition, key)
-            .map_err(|e| failed(&e))?;
-        let is_changed = self
-            .copies
-            .write(partition, key, object, None)
-            .map_err(|e| failed(&e))?;
-        for merge in replaced {
-            if kept.iter().all(|known| known.dot != merge.dot) {
-                let nothing = Object::default();
-                let written = self.copies.write(partition, key, nothing, Some(merge));
-                written.map_err(|e| failed(&e))?;
-            }
-        }
-        Ok(is_changed)
+            .write(&Place::Home, partition, key, object, replaced);
+        written.map_err(|error| Refusal::Storage(error.to_string()))
     }
 }
 

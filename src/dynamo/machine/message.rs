@@ -3,12 +3,12 @@
 //! The encoding is `wire`'s. Requests to oneself take the same form (the local copy is asked like a remote
 //! one).
 //!
-//! Invariant: every request has a reply with its ticket, even if only that the request got nowhere.
+//! Invariant: every request but a probe has a reply with its ticket, even if only that it got nowhere.
 
 use super::super::bucket::Ack;
 use super::super::causality::object::Object;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
-use super::super::names::{Key, Ticket};
+use super::super::names::{Key, NodeId, Ticket};
 use super::super::repair::inquiry::{Answer, Ask, Refusal};
 use super::super::replica::record::Replaced;
 use super::super::replica::stretch::{Listed, Stretch};
@@ -20,6 +20,10 @@ pub enum Message {
     Read {
         ticket: Ticket,
         key: Key,
+        /// The receiver stands in for this node: it answers with all that it knows.
+        hint_for: Option<NodeId>,
+        /// By which the sender knows who keeps the key.
+        placement_version: u64,
     },
     ReadReply {
         ticket: Ticket,
@@ -30,8 +34,13 @@ pub enum Message {
         ticket: Ticket,
         key: Key,
         object: Object,
-        replaced: Option<Box<Replaced>>,
+        /// What merges on put replaced under the key, as far as the receiver may lack it.
+        replaced: Vec<Replaced>,
         ack: Ack,
+        /// The receiver keeps it for this node (4.6).
+        hint_for: Option<NodeId>,
+        /// By which the sender knows who keeps the key.
+        placement_version: u64,
     },
     WriteReply {
         ticket: Ticket,
@@ -52,10 +61,21 @@ pub enum Message {
     List {
         ticket: Ticket,
         stretch: Stretch,
+        /// The receiver stands in for this node: it names all keys that it knows.
+        hint_for: Option<NodeId>,
+        /// By which the sender knows who keeps the partition.
+        placement_version: u64,
     },
     ListReply {
         ticket: Ticket,
         outcome: Result<Listed, ReplicaFailure>,
+    },
+    /// Are you there? (4.8.3)
+    Ping {
+        ticket: Ticket,
+    },
+    Pong {
+        ticket: Ticket,
     },
     /// A question about a partition, in buckets that keep `n` copies: do our copies differ?
     Repair {
@@ -84,6 +104,8 @@ pub enum ReplicaFailure {
     Unreachable,
     #[error("its storage failed: {0}")]
     Storage(String),
+    #[error("it keeps no copy of this key")]
+    NotKept,
 }
 
 impl Message {
@@ -104,6 +126,7 @@ impl Message {
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
             Self::List { .. } | Self::ListReply { .. } => None,
             Self::Repair { .. } | Self::Repaired { .. } => None,
+            Self::Ping { .. } | Self::Pong { .. } => None,
         }
     }
 
@@ -114,6 +137,7 @@ impl Message {
             Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
             Self::List { ticket, .. } | Self::ListReply { ticket, .. } => *ticket,
             Self::Repair { ticket, .. } | Self::Repaired { ticket, .. } => *ticket,
+            Self::Ping { ticket } | Self::Pong { ticket } => *ticket,
         }
     }
 
@@ -144,6 +168,7 @@ impl Message {
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
             Self::Repaired { .. } => None,
             Self::ListReply { .. } => None,
+            Self::Ping { .. } | Self::Pong { .. } => None, // The next probe will tell.
         }
     }
 

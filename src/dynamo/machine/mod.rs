@@ -12,7 +12,10 @@ pub mod router;
 
 mod desk;
 mod exchanges;
+mod forwards;
 mod gets;
+mod health;
+mod hints;
 mod inquiries;
 mod listings;
 mod passed;

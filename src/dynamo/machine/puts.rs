@@ -1,24 +1,33 @@
 //! A shard as the coordinator of puts and deletes: carries out the steps of `coordinator::put` and `forward`.
 //!
-//! Dynamo 4.5. Invariant: the local copy has the write before any other replica is sent it.
+//! Dynamo 4.5, 4.6. Invariant: the local copy has the write before any other replica is sent it.
 
-use super::super::bucket::{Ack, Properties};
-use super::super::coordinator::forward::{self, Forward};
+use super::super::bucket::Properties;
+use super::super::coordinator::forward::{Forward, Resort};
 use super::super::coordinator::merge::Store;
+use super::super::coordinator::panel::Panel;
 use super::super::coordinator::put::{self, Origin, Put};
+use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
-use super::super::coordinator::warning::Warning;
-use super::super::names::{ClientId, Key, Millis, NodeId, Ticket};
+use super::super::coordinator::seat::Errand;
+use super::super::names::{ClientId, Key, Millis, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::replica::copy::{CoordinateError, Coordinated};
+use super::super::replica::layout::Place;
+use super::super::replica::record::Replaced;
 use super::super::replica::storage::{Storage, StorageError};
-use super::super::ring::partition::PartitionId;
+use super::super::ring::placement::Seats;
 use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
-use crate::limits::CONVERSATIONS_MAX;
-use bytes::Bytes;
+use crate::limits::{CONVERSATIONS_MAX, PUT_STRAGGLERS_MS};
+
+/// A put that was let in: by which rules it goes, and to whom.
+pub(super) struct Admitted {
+    pub(super) properties: Properties,
+    pub(super) seats: Seats,
+}
 
 impl<S: Storage> Machine<S> {
     pub(super) fn on_put(
@@ -30,72 +39,25 @@ impl<S: Storage> Machine<S> {
     ) {
         self.activity.puts += 1;
         let deadline = self.desk.deadline(timeout_ms);
+        let origin = Origin::Client(client);
         match self.admit(&request) {
-            Err(error) => self.reply_put(Origin::Client(client), Err(error), effects),
-            Ok((properties, replicas)) if replicas.contains(&self.me) => {
-                self.coordinate(
-                    Origin::Client(client),
-                    request,
-                    properties,
-                    replicas.len(),
-                    deadline,
-                    effects,
-                );
+            Err(error) => self.reply_put(origin, Err(error), effects),
+            Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
+                self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
             }
-            Ok((properties, replicas)) => {
-                let w = request.w.unwrap_or(properties.w);
-                let forward = Forward::start(client, request, replicas.into_iter(), w, deadline);
+            Ok(admitted) => {
+                let w = request.w.unwrap_or(admitted.properties.w);
+                let primaries = admitted.seats.primaries.into_iter();
+                let reachable = primaries.filter(|node| !self.detector.is_down(node));
+                let resort = Resort::StandIn;
+                let forward = Forward::start(client, request, reachable, resort, w, deadline);
                 self.pass_on(forward, "no replica could be reached".to_owned(), effects);
             }
         }
     }
 
-    /// Hands a put to another replica; `failure` is what the client is told if there is none.
-    pub(super) fn pass_on(&mut self, forward: Forward, failure: String, effects: &mut Vec<Effect>) {
-        let deadline = forward.deadline;
-        let conversation = Conversation::Forward(Box::new(forward));
-        let ticket = self.desk.open(deadline, conversation);
-        self.activity.forwards += 1;
-        self.with_forward(ticket, effects, |forward| forward.next(failure));
-    }
-
-    pub(super) fn on_forwarded(
-        &mut self,
-        from: NodeId,
-        ticket: Ticket,
-        request: PutRequest,
-        timeout_ms: u64,
-        effects: &mut Vec<Effect>,
-    ) {
-        if !self.desk.passed.is_first(&from, ticket) {
-            return; // The first copy is answered, or will be.
-        }
-        let deadline = self.desk.deadline(timeout_ms);
-        let origin = Origin::Forwarded { from, ticket };
-        match self.admit(&request) {
-            Err(error) => self.reply_put(origin, Err(error), effects),
-            Ok((properties, replicas)) if replicas.contains(&self.me) => {
-                self.coordinate(
-                    origin,
-                    request,
-                    properties,
-                    replicas.len(),
-                    deadline,
-                    effects,
-                );
-            }
-            Ok(_) => {
-                let error = PutError::NotStored(format!("{} keeps no copy of this key", self.me));
-                self.reply_put(origin, Err(error), effects);
-            }
-        }
-    }
-
-    /// Checks a put against its bucket and names the replicas of its key.
-    pub(super) fn admit(
-        &self,
-        request: &PutRequest,
-    ) -> Result<(Properties, Vec<NodeId>), PutError> {
+    /// Checks a put against its bucket and names the nodes of its key.
+    pub(super) fn admit(&self, request: &PutRequest) -> Result<Admitted, PutError> {
         if self.desk.is_full() {
             let limit = CONVERSATIONS_MAX;
             return Err(PutError::Overloaded { limit });
@@ -106,29 +68,41 @@ impl<S: Storage> Machine<S> {
         if let Some(w) = request.w {
             properties.check_quorum("w", w)?;
         }
+        if let Some(pw) = request.pw {
+            properties.check_primaries("pw", pw)?;
+        }
         request.version.check(properties.value_bytes_max)?;
-        let replicas = self.view.primaries(&request.key, properties.n);
-        Ok((properties, replicas))
+        let seats = self.view.seats(&request.key, properties.n);
+        Ok(Admitted { properties, seats })
     }
 
     pub(super) fn coordinate(
         &mut self,
         origin: Origin,
         mut request: PutRequest,
-        properties: Properties,
-        replicas: usize,
+        admitted: Admitted,
+        place: Place,
         deadline: Millis,
         effects: &mut Vec<Effect>,
     ) {
+        let Admitted { properties, seats } = admitted;
         let wall_ms = self.desk.now.wall_ms;
         request.version.written_at_ms = wall_ms;
         request.version.expires_at_ms = match request.version.is_tombstone() {
             true => None,
             false => request.ttl.expires_at_ms(wall_ms, properties.ttl_ms),
         };
+        let needed = Needed {
+            answers: request.w.unwrap_or(properties.w),
+            primaries: request.pw.unwrap_or(properties.pw),
+        };
+        let mut panel = Panel::new(seats, |node| self.detector.is_down(node), needed);
+        if let Place::Hint(home) = &place {
+            panel = panel.led_by(&self.me, home);
+        }
         let me = self.me.clone();
         let time = (self.desk.now.monotonic, deadline);
-        let put = Put::start(origin, request, properties, me, replicas, time);
+        let put = Put::start(origin, request, properties, me, (panel, place), time);
         let ticket = self.desk.open(deadline, Conversation::Put(Box::new(put)));
         self.with_put(ticket, effects, |put| put.begin());
     }
@@ -144,26 +118,111 @@ impl<S: Storage> Machine<S> {
         };
         let step = turn(put);
         let until = put.wakes_at();
+        let errands = put.take_errands();
+        self.write_at(ticket, errands, effects);
         match step {
             put::Step::Wait => {}
             put::Step::Ask(question) => self.ask(ticket, *question, until, effects),
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
-            put::Step::Answer(reply) => self.end_put(ticket, Ok(reply), effects),
-            put::Step::Fail(error) => self.end_put(ticket, Err(error), effects),
+            put::Step::Answer(reply) => self.answer_put(ticket, Ok(reply), effects),
+            put::Step::Fail(error) => self.answer_put(ticket, Err(error), effects),
+            put::Step::Close => return self.close_put(ticket),
         }
-        if let Some(wakes_at) = self.desk.put(ticket).map(|put| put.wakes_at()) {
-            self.desk.set_timer(ticket, wakes_at);
+        let Some(put) = self.desk.put(ticket) else {
+            return;
+        };
+        if put.is_over() {
+            return self.close_put(ticket);
+        }
+        let wakes_at = put.wakes_at();
+        self.desk.set_timer(ticket, wakes_at);
+    }
+
+    pub(super) fn on_put_timer(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
+        let silent = self.desk.put(ticket).map(|put| put.silent());
+        self.on_silence(&silent.unwrap_or_default());
+        let now = self.desk.now.monotonic;
+        self.with_put(ticket, effects, |put| put.on_timer(now));
+    }
+
+    /// Sends what was stored to the replicas, or to those in their place.
+    fn write_at(&mut self, ticket: Ticket, errands: Vec<Errand>, effects: &mut Vec<Effect>) {
+        let me = &self.me;
+        let errands = errands.into_iter().filter(|errand| errand.to != *me);
+        for Errand { to, hint_for } in errands {
+            let Some((put, coordinated)) = self
+                .desk
+                .put(ticket)
+                .and_then(|put| Some((&*put, put.stored()?)))
+            else {
+                return;
+            };
+            self.activity.stand_ins += u64::from(hint_for.is_some());
+            let message = Message::Write {
+                ticket,
+                key: put.request.key.clone(),
+                object: coordinated.object.clone(),
+                replaced: coordinated.replaced.clone().into_iter().collect(),
+                ack: put.ack(),
+                hint_for,
+                placement_version: self.view.placement.version(),
+            };
+            effects.push(Effect::Send { to, message });
+        }
+    }
+
+    /// The client has its answer; the put goes on for a little, if it was stored.
+    fn answer_put(
+        &mut self,
+        ticket: Ticket,
+        outcome: Result<Box<PutReply>, PutError>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let closes_at = self.desk.now.monotonic.after(PUT_STRAGGLERS_MS);
+        match self.desk.put(ticket) {
+            Some(put) if put.stored().is_some() => {
+                put.on_replied(closes_at);
+                let origin = put.origin.clone();
+                let warnings = outcome.as_ref().map_or(0, |reply| reply.warnings.len());
+                self.activity.put_warnings += warnings as u64;
+                self.reply_put(origin, outcome, effects);
+            }
+            _ => self.end_put(ticket, outcome, effects),
+        }
+    }
+
+    /// Nobody is waited for any more: what a primary misses is kept for it here.
+    fn close_put(&mut self, ticket: Ticket) {
+        let Some(Conversation::Put(put)) = self.desk.close(ticket) else {
+            return;
+        };
+        let Some(coordinated) = put.stored() else {
+            return;
+        };
+        let missing = put.missing().into_iter().filter(|node| *node != self.me);
+        for home in missing.collect::<Vec<_>>() {
+            let object = coordinated.object.clone();
+            let replaced: Vec<Replaced> = coordinated.replaced.clone().into_iter().collect();
+            // Beyond the quota it is counted and left to the other ways of repair: it is no acknowledged copy.
+            let place = Place::Hint(home);
+            let _ = self.write_copy(&place, &put.request.key, object, &replaced);
         }
     }
 
     pub(super) fn read_local(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        let Some(key) = self.desk.put(ticket).map(|put| put.request.key.clone()) else {
+        let Some(put) = self.desk.put(ticket) else {
             return;
         };
+        let key = put.request.key.clone();
+        let stands_in = *put.place() != Place::Home;
         let partition = self.view.placement.partition_of(&key);
-        match self.copies.record(partition, &key) {
-            Ok(record) => self.with_put(ticket, effects, |put| put.on_local(&record.object)),
+        let found = match stands_in {
+            true => self.copies.known(partition, &key),
+            false => self.copies.record(partition, &key).map(|kept| kept.object),
+        };
+        match found {
+            Ok(object) => self.with_put(ticket, effects, |put| put.on_local(&object)),
             Err(error) => self.leave_to_others(ticket, error, effects),
         }
     }
@@ -184,12 +243,14 @@ impl<S: Storage> Machine<S> {
             deadline,
             ..
         } = *put;
-        let replicas = self.admit(&request);
-        match (origin, replicas) {
-            (Origin::Client(client), Ok((properties, replicas))) => {
+        let admitted = self.admit(&request);
+        match (origin, admitted) {
+            (Origin::Client(client), Ok(Admitted { properties, seats })) => {
                 let w = request.w.unwrap_or(properties.w);
-                let others = replicas.into_iter().filter(|node| *node != self.me);
-                let forward = Forward::start(client, request, others, w, deadline);
+                let others = seats.primaries.into_iter();
+                let others = others.filter(|node| *node != self.me && !self.detector.is_down(node));
+                let resort = Resort::Nobody;
+                let forward = Forward::start(client, request, others, resort, w, deadline);
                 self.pass_on(forward, error.to_string(), effects);
             }
             (origin, _) => {
@@ -203,7 +264,7 @@ impl<S: Storage> Machine<S> {
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
-        let (key, ack) = (put.request.key.clone(), put.ack());
+        let (key, place) = (put.request.key.clone(), put.place().clone());
         let partition = self.view.placement.partition_of(&key);
         let Store {
             context,
@@ -212,10 +273,11 @@ impl<S: Storage> Machine<S> {
         } = store;
         match self
             .copies
-            .coordinate(partition, &key, &context, version, merge)
+            .coordinate(&place, partition, &key, &context, version, merge)
         {
             Ok(coordinated) => {
-                self.replicate(ticket, &key, partition, coordinated, ack, effects);
+                self.note_hint(&place);
+                self.replicate(ticket, &key, coordinated, effects);
             }
             Err(CoordinateError::Storage(error)) => self.leave_to_others(ticket, error, effects),
             Err(CoordinateError::MaybeStored(reason)) => {
@@ -228,37 +290,30 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    /// Sends the stored object to the other replicas; the local copy acknowledges like a remote one.
+    /// Sends the stored object to the panel, and to those who will keep the key, who are not waited for; the
+    /// local copy acknowledges like a remote one.
     pub(super) fn replicate(
         &mut self,
         ticket: Ticket,
         key: &Key,
-        partition: PartitionId,
         coordinated: Coordinated,
-        ack: Ack,
         effects: &mut Vec<Effect>,
     ) {
+        let late = self.late();
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
-        put.on_stored(coordinated.clone());
+        let ack = put.ack();
+        put.on_stored(coordinated, late);
+        let panel = put.take_errands();
         let n = self
             .view
             .properties(key)
             .map_or(0, |properties| properties.n);
-        for to in self.view.replicas(partition, n) {
-            if to == self.me {
-                continue;
-            }
-            let message = Message::Write {
-                ticket,
-                key: key.clone(),
-                object: coordinated.object.clone(),
-                replaced: coordinated.replaced.clone().map(Box::new),
-                ack,
-            };
-            effects.push(Effect::Send { to, message });
-        }
+        let pending = self.view.seats(key, n).pending.into_iter();
+        let pending: Vec<Errand> = pending.map(|to| Errand { to, hint_for: None }).collect();
+        self.write_at(ticket, panel, effects);
+        self.write_at(ticket, pending, effects);
         self.acknowledge(self.me.clone(), ticket, Ok(()), ack, effects);
     }
 
@@ -269,21 +324,8 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         if let Some(Conversation::Put(put)) = self.desk.close(ticket) {
-            let outcome = outcome.map(|reply| self.warned(&put.request, reply));
             self.reply_put(put.origin, outcome, effects);
         }
-    }
-
-    /// The reply with what its writer should look into.
-    fn warned(&mut self, request: &PutRequest, mut reply: Box<PutReply>) -> Box<PutReply> {
-        let Some(properties) = self.view.buckets.get(request.key.bucket()) else {
-            return reply; // Only its properties say what is too large.
-        };
-        let stored = reply.merged.as_ref().unwrap_or(&request.version);
-        let value_bytes = stored.bytes().map_or(0, Bytes::len);
-        reply.warnings = Warning::of(properties, value_bytes, reply.siblings);
-        self.activity.put_warnings += reply.warnings.len() as u64;
-        reply
     }
 
     pub(super) fn reply_put(
@@ -298,38 +340,6 @@ impl<S: Storage> Machine<S> {
                 self.send(from, Message::ForwardReply { ticket, outcome }, effects);
             }
         }
-    }
-
-    pub(super) fn with_forward(
-        &mut self,
-        ticket: Ticket,
-        effects: &mut Vec<Effect>,
-        turn: impl FnOnce(&mut Forward) -> forward::Step,
-    ) {
-        let now = self.desk.now.monotonic;
-        let Some(forward) = self.desk.forward(ticket) else {
-            return; // A late reply to a conversation that has ended.
-        };
-        let step = turn(forward);
-        let outcome = match step {
-            forward::Step::Wait => return,
-            forward::Step::Send(to) => {
-                let request = Box::new(forward.request.clone());
-                let timeout_ms = forward.deadline.since(now);
-                let message = Message::Forward {
-                    ticket,
-                    request,
-                    timeout_ms,
-                };
-                effects.push(Effect::Send { to, message });
-                return;
-            }
-            forward::Step::Answer(reply) => Ok(reply),
-            forward::Step::Fail(error) => Err(error),
-        };
-        let client = forward.client;
-        self.desk.close(ticket);
-        effects.push(Effect::ReplyPut { client, outcome });
     }
 
     pub(super) fn ask(

@@ -7,7 +7,10 @@
 use super::super::causality::dot::Incarnation;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::reconcile::answer::Answer;
+use super::super::repair::detector::Detector;
+use super::super::repair::hints::{Arming, Offers};
 use super::super::repair::schedule::Share;
+use super::super::repair::settings::Settings;
 use super::super::replica::copy::{Copies, Counters};
 use super::super::replica::record::{Record, Replaced};
 use super::super::replica::storage::{Storage, StorageError};
@@ -16,7 +19,7 @@ use super::background::{Background, RepairSettings};
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
-use super::message::Message;
+use super::message::{Message, ReplicaFailure};
 use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -47,6 +50,13 @@ pub struct Activity {
     pub strays_handed_over: u64,
     /// Background items that are admitted in a second, as of now.
     pub background_rate: u64,
+    /// Nodes that were asked in the place of a primary.
+    pub stand_ins: u64,
+    /// Hints that are kept now, for whomever, and their bytes.
+    pub hints_pending: u64,
+    pub hint_bytes: u64,
+    /// Hints that have reached their home.
+    pub hints_delivered: u64,
 }
 
 /// One shard.
@@ -58,6 +68,10 @@ pub struct Machine<S> {
     pub(super) desk: Desk,
     pub(super) activity: Activity,
     pub(super) background: Background,
+    pub(super) settings: Settings,
+    pub(super) detector: Detector,
+    pub(super) offers: Offers,
+    pub(super) arming: Arming,
 }
 
 impl<S: Storage> Machine<S> {
@@ -68,7 +82,12 @@ impl<S: Storage> Machine<S> {
         storage: S,
         placement: Arc<Placement>,
     ) -> Self {
+        let settings = Settings::default();
         Self {
+            detector: Detector::new(settings.suspect_ms, settings.probe_ms),
+            settings,
+            offers: Offers::default(),
+            arming: Arming::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
@@ -97,15 +116,13 @@ impl<S: Storage> Machine<S> {
         self.desk.now = now;
         self.background.set_share(share);
         self.background.set(now.monotonic, settings);
-        self.background.on_placement(&self.me, &self.view);
-        self.freeze();
-        self.background.work.wakes_at = Some(now.monotonic);
     }
 
     /// Takes one event and appends what is to be done about it.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.desk.now = now;
         self.background.rounds.arm(now.monotonic);
+        self.arm(&event);
         if let Event::Get { client, .. } | Event::Put { client, .. } = &event {
             self.background.work.on_asked(*client, now.monotonic);
         }
@@ -119,12 +136,20 @@ impl<S: Storage> Machine<S> {
             self.background.on_effect(effect, now.monotonic);
         }
         self.note_changes();
+        let changes = self.copies.take_changes().into_iter();
+        effects.extend(changes.map(Effect::Changed));
     }
 
     /// When `Event::Tick` is due, if nothing else happens before.
     pub fn next_deadline(&self) -> Option<Millis> {
-        let request = self.desk.timers.first().map(|(at, _)| *at);
-        request.into_iter().chain(self.background.wakes_at()).min()
+        let conversations = self.desk.timers.first().map(|(at, _)| *at);
+        let others = [
+            self.detector.next_at(),
+            self.next_offer(),
+            self.background.wakes_at(),
+        ];
+        let others = others.into_iter().flatten();
+        conversations.into_iter().chain(others).min()
     }
 
     /// The incarnation that stands in this shard's tickets and dots.
@@ -139,11 +164,13 @@ impl<S: Storage> Machine<S> {
             keys_transferred: self.background.transfers.keys_moved(),
             strays_handed_over: self.background.strays.handed_over(),
             background_rate: self.background.admission.rate(),
+            hints_pending: self.copies.ledger().total().count as u64,
+            hint_bytes: self.copies.ledger().total().bytes as u64,
             ..self.activity
         }
     }
 
-    /// Requests that are being coordinated.
+    /// Requests that are being coordinated, and hints on their way.
     pub fn conversations(&self) -> usize {
         self.desk.conversations.len()
     }
@@ -185,7 +212,7 @@ impl<S: Storage> Machine<S> {
                 self.look_around(effects);
             }
             Event::Placement(placement) => {
-                self.view.placement = placement;
+                self.on_placement(placement);
                 self.look_around(effects);
             }
             Event::ExchangeNow => {
@@ -197,21 +224,34 @@ impl<S: Storage> Machine<S> {
                 self.background.pause(self.desk.now.monotonic, is_paused);
                 self.background_turn(effects);
             }
+            Event::Peer { node, is_connected } => self.on_peer(&node, is_connected),
+            Event::Settings(settings) => self.set(settings),
             Event::Tick => self.on_tick(effects),
         }
     }
 
     pub(super) fn on_message(&mut self, from: NodeId, message: Message, effects: &mut Vec<Effect>) {
+        self.weigh(&from, &message);
         match message {
-            Message::Read { ticket, key } => self.serve_read(from, ticket, &key, effects),
+            Message::Read {
+                ticket,
+                key,
+                hint_for,
+                placement_version,
+            } => {
+                self.serve_read(from, ticket, (&key, hint_for), placement_version, effects);
+            }
             Message::Write {
                 ticket,
                 key,
                 object,
                 replaced,
                 ack,
+                hint_for,
+                placement_version,
             } => {
-                let outcome = self.write_copy(&key, object, replaced.as_deref());
+                let outcome =
+                    self.serve_write((&key, hint_for), object, &replaced, placement_version);
                 self.acknowledge(from, ticket, outcome, ack, effects);
             }
             Message::Forward {
@@ -219,26 +259,29 @@ impl<S: Storage> Machine<S> {
                 request,
                 timeout_ms,
             } => self.on_forwarded(from, ticket, *request, timeout_ms, effects),
-            Message::List { ticket, stretch } => {
-                self.serve_list(from, ticket, &stretch, effects);
+            Message::List {
+                ticket,
+                stretch,
+                hint_for,
+                placement_version,
+            } => {
+                let asked = (&stretch, hint_for);
+                self.serve_list(from, ticket, asked, placement_version, effects);
             }
             Message::ListReply { ticket, outcome } => {
                 self.with_listing(ticket, effects, |listing| match outcome {
-                    Ok(listed) => listing.on_reply(from, listed),
-                    Err(_) => listing.on_failure(from),
+                    Ok(listed) => listing.on_reply(&from, listed),
+                    Err(_) => listing.on_failure(&from),
                 });
             }
             Message::ReadReply { ticket, outcome } => {
                 self.with_get(ticket, effects, |get| match outcome {
                     Ok(object) => get.on_reply(from, object),
-                    Err(_) => get.on_failure(from),
+                    Err(_) => get.on_failure(&from),
                 });
             }
             Message::WriteReply { ticket, outcome } => {
-                self.with_put(ticket, effects, |put| match outcome {
-                    Ok(()) => put.on_ack(from),
-                    Err(_) => put.on_failure(from),
-                });
+                self.on_written(&from, ticket, outcome, effects);
             }
             Message::Repair {
                 ticket,
@@ -253,7 +296,25 @@ impl<S: Storage> Machine<S> {
                 let outcome = outcome.map(|reply| *reply);
                 self.with_forward(ticket, effects, |forward| forward.on_reply(&from, outcome));
             }
+            Message::Ping { ticket } => self.send(from, Message::Pong { ticket }, effects),
+            Message::Pong { .. } => {} // Weighed above.
         }
+    }
+
+    fn on_written(
+        &mut self,
+        from: &NodeId,
+        ticket: Ticket,
+        outcome: Result<(), ReplicaFailure>,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(Conversation::Delivery(_)) = self.desk.conversation(ticket) {
+            return self.on_hint_answered(from, ticket, outcome);
+        }
+        self.with_put(ticket, effects, |put| match outcome {
+            Ok(()) => put.on_ack(from),
+            Err(_) => put.on_failure(from),
+        });
     }
 
     pub(super) fn on_answered(
@@ -273,7 +334,8 @@ impl<S: Storage> Machine<S> {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
             // It ended before its guest did.
-            Some(Conversation::Forward(_) | Conversation::List(_)) | None => {}
+            Some(Conversation::Forward(_) | Conversation::List(_) | Conversation::Delivery(_))
+            | None => {}
         }
     }
 
@@ -291,17 +353,14 @@ impl<S: Storage> Machine<S> {
         while let Some(ticket) = self.desk.due() {
             match self.desk.conversation(ticket) {
                 Some(Conversation::Get(_)) => self.on_get_timer(ticket, effects),
-                Some(Conversation::Put(_)) => {
-                    self.with_put(ticket, effects, |put| put.on_timer());
-                }
-                Some(Conversation::Forward(_)) => {
-                    self.with_forward(ticket, effects, |forward| forward.on_deadline());
-                }
-                Some(Conversation::List(_)) => {
-                    self.with_listing(ticket, effects, |listing| listing.on_deadline());
-                }
+                Some(Conversation::Put(_)) => self.on_put_timer(ticket, effects),
+                Some(Conversation::Forward(_)) => self.on_forward_timer(ticket, effects),
+                Some(Conversation::Delivery(_)) => self.on_delivery_timer(ticket),
+                Some(Conversation::List(_)) => self.on_listing_timer(ticket, effects),
                 None => {}
             }
         }
+        self.on_probe_timer(effects);
+        self.offer_hints(effects);
     }
 }

@@ -21,6 +21,8 @@ struct Plot {
     trees: BTreeMap<u8, Tree>,
     growth: Growth,
     records: u64,
+    /// Records of buckets that are in no tree.
+    has_strangers: bool,
     /// Of the build, and of the last change of each tree since.
     mark: u64,
     marks: BTreeMap<u8, u64>,
@@ -80,6 +82,7 @@ impl Forest {
             trees: BTreeMap::new(),
             growth: Growth::Upto(None),
             records: 0,
+            has_strangers: false,
             mark,
             marks: BTreeMap::new(),
             changed_at: now,
@@ -113,7 +116,10 @@ impl Forest {
                     let tree = plot.trees.entry(properties.n).or_default();
                     tree.replace(key, 0, *fingerprint);
                 }
-                None => drop(self.strangers.insert(key.bucket().clone())),
+                None => {
+                    plot.has_strangers = true;
+                    self.strangers.insert(key.bucket().clone());
+                }
             }
         }
         plot.records += slice.items.len() as u64;
@@ -162,8 +168,17 @@ impl Forest {
                 let tree = plot.trees.entry(properties.n).or_default();
                 tree.replace(key, before, after);
             }
-            None => drop(self.strangers.insert(key.bucket().clone())),
+            None => {
+                plot.has_strangers = true;
+                self.strangers.insert(key.bucket().clone());
+            }
         }
+    }
+
+    /// Whether a partition has records of which nobody has said how many copies they keep.
+    pub fn has_strangers(&self, partition: PartitionId) -> bool {
+        let plot = self.plots.get(&partition);
+        plot.is_some_and(|plot| plot.has_strangers)
     }
 
     /// The numbers of copies are others: what was counted under the old ones is not to be believed.

@@ -11,8 +11,10 @@ use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::{BucketName, Key};
 use super::super::ring::partition::PartitionId;
+use super::change::Change;
 use super::fingerprint::{Noted, fingerprint};
-use super::layout::{object_key, retained_key, retained_range};
+use super::layout::{Place, retained_key, retained_range};
+use super::ledger::Ledger;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
 use crate::limits::{
@@ -36,6 +38,8 @@ pub struct Counters {
     pub siblings_warnings: u64,
     /// Merges whose inputs were kept.
     pub merges_retained: u64,
+    /// Hints that were turned away because there are too many.
+    pub hints_dropped: u64,
 }
 
 /// Why an object that arrived was not merged. The copy is what it was.
@@ -90,11 +94,14 @@ pub struct MergeInputs {
 pub struct Copies<S> {
     pub(super) storage: S,
     actors: ActorSource,
-    counters: Counters,
+    pub(super) counters: Counters,
+    pub(super) ledger: Ledger,
     /// For the hash trees; whoever drives the copies takes it at every turn.
     pub(super) noted: Vec<Noted>,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
     frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
+    /// What changed since somebody asked; the machine asks after every step.
+    changes: Vec<Change>,
 }
 
 impl<S: Storage> Copies<S> {
@@ -103,6 +110,8 @@ impl<S: Storage> Copies<S> {
             storage,
             actors: ActorSource::new(incarnation),
             counters: Counters::default(),
+            changes: Vec::new(),
+            ledger: Ledger::default(),
             noted: Vec::new(),
             frozen: BTreeMap::new(),
         }
@@ -118,11 +127,16 @@ impl<S: Storage> Copies<S> {
         self.frozen = frozen;
     }
 
-    fn check_frozen(&self, partition: PartitionId, key: &Key) -> Result<(), StorageError> {
+    fn check_frozen(
+        &self,
+        place: &Place,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<(), StorageError> {
         match self.frozen.get(&partition) {
-            Some(buckets) if buckets.contains(key.bucket()) => Err(StorageError::ReadOnly(
-                "this node has handed the partition over".to_owned(),
-            )),
+            Some(buckets) if *place == Place::Home && buckets.contains(key.bucket()) => Err(
+                StorageError::ReadOnly("this node has handed the partition over".to_owned()),
+            ),
             _ => Ok(()),
         }
     }
@@ -139,9 +153,24 @@ impl<S: Storage> Copies<S> {
         &self.storage
     }
 
+    /// The records that changed since the last call, in the order in which they did.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
     /// This node's own record of a key; empty if there is none or it cannot be believed.
     pub fn record(&mut self, partition: PartitionId, key: &Key) -> Result<Record, StorageError> {
-        match self.storage.get(&object_key(partition, key)) {
+        self.record_at(&Place::Home, partition, key)
+    }
+
+    /// What this node keeps of a key in one of its roles.
+    pub fn record_at(
+        &mut self,
+        place: &Place,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<Record, StorageError> {
+        match self.storage.get(&place.storage_key(partition, key)) {
             Ok(None) => Ok(Record::default()),
             Ok(Some(bytes)) => {
                 Ok(Record::decode(bytes).unwrap_or_else(|_| self.corrupt(partition)))
@@ -161,39 +190,51 @@ impl<S: Storage> Copies<S> {
     /// Merges an object that arrived by any path. Says whether anything changed.
     pub fn write(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         incoming: Object,
-        replaced: Option<&Replaced>,
+        replaced: &[Replaced],
     ) -> Result<bool, WriteError> {
-        self.check_frozen(partition, key)?;
-        let mut record = self.record(partition, key)?;
+        self.check_frozen(place, partition, key)?;
+        let mut record = self.record_at(place, partition, key)?;
         self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
         let before = record.clone();
         record.object.sync(incoming);
-        if record == before && replaced.is_none() {
+        let fresh = self.not_retained(partition, key, replaced)?;
+        if record == before && fresh.is_empty() {
             return Ok(false);
         }
         check_readable(&record.object)?;
-        let batch = self.batch(partition, key, &record, replaced)?;
-        self.apply(batch, &record)
-            .inspect_err(|_| self.noted.push(Noted::Doubtful(partition)))?;
-        self.note(partition, key, fingerprint(key, &before.object), &record);
+        self.store(place, partition, key, &record, fresh)?;
+        self.note(
+            place,
+            partition,
+            key,
+            fingerprint(key, &before.object),
+            &record,
+        );
         Ok(true)
     }
 
     /// Makes the next dot for a client's version: `event(discard(local, context), actor, version)`.
+    ///
+    /// A node that stands in starts from all that it knows, and writes for the node whose place it takes.
     pub fn coordinate(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         context: &Context,
         version: Version,
         merge: Option<MergeInputs>,
     ) -> Result<Coordinated, CoordinateError> {
-        self.check_frozen(partition, key)?;
-        let mut record = self.record(partition, key)?;
+        self.check_frozen(place, partition, key)?;
+        let mut record = self.record_at(place, partition, key)?;
         let before = fingerprint(key, &record.object);
+        if let Place::Hint(_) = place {
+            record.object.sync(self.known(partition, key)?);
+        }
         let merged_at_ms = version.written_at_ms;
         self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
@@ -222,15 +263,13 @@ impl<S: Storage> Copies<S> {
             merged_at_ms,
             inputs: merge.inputs,
         });
-        let batch = self.batch(partition, key, &record, replaced.as_ref())?;
-        self.apply(batch, &record).map_err(|error| {
-            self.noted.push(Noted::Doubtful(partition));
-            match error {
+        let fresh: Vec<Replaced> = replaced.clone().into_iter().collect();
+        self.store(place, partition, key, &record, fresh)
+            .map_err(|error| match error {
                 StorageError::Failed(message) => CoordinateError::MaybeStored(message),
                 error => error.into(),
-            }
-        })?;
-        self.note(partition, key, before, &record);
+            })?;
+        self.note(place, partition, key, before, &record);
         Ok(Coordinated {
             dot,
             object: record.object,
@@ -258,19 +297,30 @@ impl<S: Storage> Copies<S> {
         }
     }
 
-    fn batch(
+    /// Applies a record, and what was replaced in it, in one batch.
+    fn store(
         &mut self,
+        place: &Place,
         partition: PartitionId,
         key: &Key,
         record: &Record,
-        replaced: Option<&Replaced>,
-    ) -> Result<Batch, StorageError> {
+        replaced: Vec<Replaced>,
+    ) -> Result<(), StorageError> {
+        let bytes = record.encode();
+        let hint = self.admit_hint(place, partition, key, bytes.len())?;
         let mut batch = Batch::default();
-        batch.put(object_key(partition, key), record.encode());
-        if let Some(replaced) = replaced {
+        batch.put(place.storage_key(partition, key), bytes);
+        if !replaced.is_empty() {
             self.retain(partition, key, replaced, &mut batch)?;
         }
-        Ok(batch)
+        if let Err(error) = self.apply(batch, record) {
+            self.noted.push(Noted::Doubtful(partition));
+            return Err(error);
+        }
+        if let Some(entry) = hint {
+            self.ledger.enter(entry);
+        }
+        Ok(())
     }
 
     /// After a failure nobody knows which dots are on the disk, so none of their actors is used again:
@@ -287,9 +337,18 @@ impl<S: Storage> Copies<S> {
         Ok(())
     }
 
-    fn note(&mut self, partition: PartitionId, key: &Key, before: u128, record: &Record) {
+    /// For the hash trees and for those who watch: both are about this node's own copies.
+    fn note(
+        &mut self,
+        place: &Place,
+        partition: PartitionId,
+        key: &Key,
+        before: u128,
+        record: &Record,
+    ) {
         let after = fingerprint(key, &record.object);
-        if before != after {
+        if *place == Place::Home && before != after {
+            self.changes.push(Change::of(key, &record.object));
             let key = key.clone();
             self.noted.push(Noted::Changed {
                 partition,
@@ -300,33 +359,64 @@ impl<S: Storage> Copies<S> {
         }
     }
 
+    /// Takes away what is not needed any more.
+    pub(super) fn delete(&mut self, batch: Batch) -> Result<(), StorageError> {
+        if let Err(error) = self.storage.apply(batch) {
+            if let StorageError::Failed(_) = error {
+                self.actors.retire_all();
+            }
+            return Err(error);
+        }
+        self.counters.storage_writes += 1;
+        Ok(())
+    }
+
     fn count_siblings(&mut self, siblings: usize) {
         self.counters.siblings_max = self.counters.siblings_max.max(siblings as u64);
         self.counters.siblings_warnings += u64::from(siblings > SIBLINGS_WARN);
     }
 
-    /// Keeps a merge's inputs, and drops the oldest beyond the bound in number or age.
+    /// Those whose inputs are not kept yet.
+    fn not_retained(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        replaced: &[Replaced],
+    ) -> Result<Vec<Replaced>, StorageError> {
+        if replaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.retained(partition, key)?;
+        let is_new = |merge: &&Replaced| !kept.iter().any(|old| old.dot == merge.dot);
+        Ok(replaced.iter().filter(is_new).cloned().collect())
+    }
+
+    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age. What comes is
+    /// always kept, whatever its clock says: nobody else may have it.
     fn retain(
         &mut self,
         partition: PartitionId,
         key: &Key,
-        replaced: &Replaced,
+        mut replaced: Vec<Replaced>,
         batch: &mut Batch,
     ) -> Result<(), StorageError> {
+        let latest_first = |merge: &Replaced| std::cmp::Reverse(merge.merged_at_ms);
         let mut kept = self.retained(partition, key)?;
-        kept.retain(|old| old.dot != replaced.dot);
-        kept.sort_by_key(|old| std::cmp::Reverse(old.merged_at_ms));
+        kept.retain(|old| replaced.iter().all(|new| new.dot != old.dot));
+        kept.sort_by_key(latest_first);
+        replaced.sort_by_key(latest_first);
+        replaced.truncate(RETAINED_MERGES_MAX);
+        let latest_ms = replaced.first().map_or(0, |merge| merge.merged_at_ms);
         for (place, old) in kept.iter().enumerate() {
-            let age_ms = replaced.merged_at_ms.saturating_sub(old.merged_at_ms);
-            if place + 1 >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
+            let age_ms = latest_ms.saturating_sub(old.merged_at_ms);
+            if place + replaced.len() >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
                 batch.delete(retained_key(partition, key, old.dot));
             }
         }
-        batch.put(
-            retained_key(partition, key, replaced.dot),
-            replaced.encode(),
-        );
-        self.counters.merges_retained += 1;
+        for new in replaced {
+            batch.put(retained_key(partition, key, new.dot), new.encode());
+            self.counters.merges_retained += 1;
+        }
         Ok(())
     }
 

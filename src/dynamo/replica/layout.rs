@@ -6,13 +6,41 @@
 //! Invariant: no storage key is a prefix of another of the same kind and bucket with a different meaning.
 
 use super::super::causality::dot::Dot;
-use super::super::names::{BucketName, Key};
+use super::super::codec::{DecodeError, Reader};
+use super::super::names::{BucketName, Key, NodeId};
 use super::super::ring::partition::PartitionId;
 use bytes::Bytes;
 use std::ops::Range;
 
 const KIND_OBJECT: u8 = b'o';
 const KIND_RETAINED: u8 = b'r';
+const KIND_HINT: u8 = b'h';
+
+/// In which of its roles a node keeps an object of a key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Its own copy.
+    Home,
+    /// What it keeps for this node until that can be reached (4.6).
+    Hint(NodeId),
+}
+
+impl Place {
+    pub fn storage_key(&self, partition: PartitionId, key: &Key) -> Bytes {
+        match self {
+            Self::Home => object_key(partition, key),
+            Self::Hint(home) => hint_key(home, partition, key),
+        }
+    }
+
+    /// What the places of a bucket's keys in a partition begin with; behind it stands the key.
+    pub fn head(&self, partition: PartitionId, bucket: &BucketName) -> Bytes {
+        match self {
+            Self::Home => place(KIND_OBJECT, partition, bucket, 0).into(),
+            Self::Hint(home) => hint_head(home, partition, bucket).into(),
+        }
+    }
+}
 /// The kind, the partition and the length of the bucket's name.
 const HEAD_BYTES: usize = 1 + 2 + 1;
 
@@ -33,22 +61,16 @@ pub fn object_key(partition: PartitionId, key: &Key) -> Bytes {
     place.into()
 }
 
-/// Where the objects of a bucket's keys are stored that begin with `prefix` and come after `after`.
-pub fn objects_range(
-    partition: PartitionId,
-    bucket: &BucketName,
-    prefix: &[u8],
-    after: &[u8],
-) -> Range<Bytes> {
-    let bucket_start = place(KIND_OBJECT, partition, bucket, 0);
-    let mut start = bucket_start.clone();
+/// Where the keys behind a head are stored that begin with `prefix` and come after `after`.
+pub fn keys_range(head: &[u8], prefix: &[u8], after: &[u8]) -> Range<Bytes> {
+    let mut start = head.to_vec();
     if !after.is_empty() && after >= prefix {
         start.extend_from_slice(after);
         start.push(0);
     } else {
         start.extend_from_slice(prefix);
     }
-    let mut end = bucket_start;
+    let mut end = head.to_vec();
     end.extend_from_slice(prefix);
     // The kind in front is below 0xff, so there is always a byte left to count up.
     while end.last() == Some(&0xff) {
@@ -58,11 +80,6 @@ pub fn objects_range(
         *last += 1;
     }
     start.into()..end.into()
-}
-
-/// The client's key of an object that is stored at `place` in a bucket.
-pub fn key_at(place: &Bytes, bucket: &BucketName) -> Bytes {
-    place.slice((HEAD_BYTES + bucket.as_str().len()).min(place.len())..)
 }
 
 /// The order in which the keys of a partition are stored.
@@ -90,6 +107,67 @@ pub fn object_at(place: &Bytes) -> Option<Key> {
     let bucket = rest.get(..usize::from(*length))?;
     let bucket = BucketName::new(std::str::from_utf8(bucket).ok()?).ok()?;
     Key::new(bucket, place.slice(4 + usize::from(*length)..)).ok()
+}
+
+/// Where a hint for `home` is stored: all for one node together, so that they are found when it is back.
+pub fn hint_key(home: &NodeId, partition: PartitionId, key: &Key) -> Bytes {
+    let mut place = hint_head(home, partition, key.bucket());
+    place.extend_from_slice(key.bytes());
+    place.into()
+}
+
+fn hint_head(home: &NodeId, partition: PartitionId, bucket: &BucketName) -> Vec<u8> {
+    let bucket = bucket.as_str().as_bytes();
+    let mut head = hint_prefix(home, partition);
+    head.push(bucket.len() as u8);
+    head.extend_from_slice(bucket);
+    head
+}
+
+fn hint_prefix(home: &NodeId, partition: PartitionId) -> Vec<u8> {
+    let home = home.as_str().as_bytes();
+    let mut place = vec![KIND_HINT, home.len() as u8];
+    place.extend_from_slice(home);
+    place.extend_from_slice(&partition.0.to_be_bytes());
+    place
+}
+
+/// All hints for one node in one partition.
+pub fn hint_range(home: &NodeId, partition: PartitionId) -> Range<Bytes> {
+    hint_prefix(home, partition).into()..hints_after(home, partition)
+}
+
+/// Where the hints behind those for one node in one partition begin.
+pub fn hints_after(home: &NodeId, partition: PartitionId) -> Bytes {
+    let mut end = hint_prefix(home, partition);
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end.into()
+}
+
+/// All hints of the node.
+pub fn hints_range() -> Range<Bytes> {
+    Bytes::from_static(&[KIND_HINT])..Bytes::from_static(&[KIND_HINT + 1])
+}
+
+/// For whom, and of what, a hint is that is stored here.
+pub fn decode_hint_key(place: &Bytes) -> Result<(NodeId, PartitionId, Key), DecodeError> {
+    let malformed = || DecodeError::Malformed("the place of a hint");
+    let mut reader = Reader::new(place.clone());
+    reader.format(KIND_HINT)?;
+    let name = |bytes: &Bytes| std::str::from_utf8(bytes).unwrap_or_default().to_owned();
+    let length = usize::from(reader.byte()?);
+    let home = NodeId::new(&name(&reader.raw(length)?)).map_err(|_| malformed())?;
+    let partition = PartitionId(u16::from(reader.byte()?) << 8 | u16::from(reader.byte()?));
+    let length = usize::from(reader.byte()?);
+    let bucket = BucketName::new(&name(&reader.raw(length)?)).map_err(|_| malformed())?;
+    let key = reader.raw(reader.remaining())?;
+    let key = Key::new(bucket, key).map_err(|_| malformed())?;
+    Ok((home, partition, key))
 }
 
 fn retained_prefix(partition: PartitionId, key: &Key) -> Vec<u8> {
@@ -120,15 +198,61 @@ pub fn retained_range(partition: PartitionId, key: &Key) -> Range<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn key(bytes: Vec<u8>) -> Key {
+        let bucket = BucketName::new("b").expect("a good name");
+        Key::new(bucket, bytes.into()).expect("a good key")
+    }
+
+    proptest! {
+        #[test]
+        fn a_hint_is_found_in_its_range_and_says_what_it_is(
+            home in "[a-z]{1,5}",
+            partition: u16,
+            bytes in proptest::collection::vec(any::<u8>(), 1..20),
+        ) {
+            let home = NodeId::new(&home).expect("a good name");
+            let (partition, key) = (PartitionId(partition), key(bytes));
+            let place = hint_key(&home, partition, &key);
+            prop_assert!(hint_range(&home, partition).contains(&place));
+            prop_assert!(hints_range().contains(&place));
+            let next = PartitionId(partition.0.wrapping_add(1));
+            prop_assert!(!hint_range(&home, next).contains(&place));
+            prop_assert_eq!(decode_hint_key(&place), Ok((home, partition, key)));
+        }
+    }
+
+    #[test]
+    fn what_is_no_place_of_a_hint_is_refused() {
+        for bytes in [
+            &b""[..],
+            b"o",
+            b"h",
+            b"h\x01A\0\0\x01bk",
+            b"h\x01a\0\0\x01b",
+            b"h\xffa",
+        ] {
+            assert!(
+                decode_hint_key(&Bytes::from_static(bytes)).is_err(),
+                "{bytes:?}"
+            );
+        }
+    }
 
     fn is_listed(key: &[u8], prefix: &[u8], after: &[u8]) -> bool {
         let bucket = BucketName::new("carts").expect("a good name");
         let partition = PartitionId(7);
-        let range = objects_range(partition, &bucket, prefix, after);
         let key = Key::new(bucket.clone(), Bytes::copy_from_slice(key)).expect("a good key");
-        let place = object_key(partition, &key);
-        assert_eq!(key_at(&place, &bucket), *key.bytes());
-        range.contains(&place)
+        let home = NodeId::new("a").expect("a good name");
+        let listed = [Place::Home, Place::Hint(home)].map(|place| {
+            let head = place.head(partition, &bucket);
+            let stored = place.storage_key(partition, &key);
+            assert_eq!(stored.slice(head.len()..), *key.bytes());
+            keys_range(&head, prefix, after).contains(&stored)
+        });
+        assert_eq!(listed[0], listed[1], "copies and hints are listed alike");
+        listed[0]
     }
 
     #[test]
@@ -162,7 +286,7 @@ mod tests {
     fn a_range_ends_with_its_bucket_and_its_partition() {
         let [carts, cart, other] =
             ["carts", "cart", "dolls"].map(|name| BucketName::new(name).expect("a good name"));
-        let range = objects_range(PartitionId(7), &carts, b"", b"");
+        let range = keys_range(&Place::Home.head(PartitionId(7), &carts), b"", b"");
         for (bucket, partition) in [(&cart, 7), (&other, 7), (&carts, 6), (&carts, 8)] {
             let key = Key::new(bucket.clone(), Bytes::from_static(b"s")).expect("a good key");
             assert!(!range.contains(&object_key(PartitionId(partition), &key)));

@@ -4,9 +4,12 @@
 //!
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
+pub mod change;
 pub mod copy;
 pub mod fingerprint;
+pub mod hinted;
 pub mod layout;
+pub mod ledger;
 pub mod listing;
 pub mod record;
 pub mod storage;

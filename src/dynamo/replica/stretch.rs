@@ -5,13 +5,16 @@
 //!
 //! Invariant: neither the keys looked at nor the bytes read for one answer grow with what is stored.
 
-use super::super::names::BucketName;
+use super::super::causality::object::Object;
+use super::super::names::{BucketName, Key};
 use super::super::ring::partition::PartitionId;
-use super::layout::{key_at, objects_range};
+use super::copy::Copies;
+use super::layout::{Place, keys_range};
 use super::record::Record;
 use super::storage::{Storage, StorageError};
-use crate::limits::{LIST_BYTES_MAX, LIST_CHUNK_ITEMS, LIST_ITEMS_MAX};
+use crate::limits::LIST_ITEMS_MAX;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 
 /// Some keys of one bucket in one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,52 +53,75 @@ pub struct Listed {
     pub more: bool,
 }
 
-/// Looks at a stretch of what is stored, by this wall clock.
-pub fn list<S: Storage>(
-    storage: &S,
-    stretch: &Stretch,
-    wall_ms: u64,
-) -> Result<Listed, StorageError> {
-    let Stretch {
-        bucket,
-        prefix,
-        after,
-        ..
-    } = stretch;
-    let mut range = objects_range(stretch.partition, bucket, prefix, after);
-    let items_max = stretch.items_max.clamp(1, LIST_ITEMS_MAX);
-    let mut keys = Vec::new();
-    let mut bytes_read = 0;
-    while !range.is_empty() {
-        let chunk = LIST_CHUNK_ITEMS.min(items_max - keys.len());
-        let found = storage.scan(range.clone(), chunk)?;
-        let is_last = found.len() < chunk;
-        for (place, record) in found {
-            bytes_read += record.len();
-            let key = key_at(&place, bucket);
-            let is_live = is_live(record, wall_ms);
+impl<S: Storage> Copies<S> {
+    /// The keys of a stretch as this node's own copy has them, by this wall clock.
+    pub fn list(&self, stretch: &Stretch, wall_ms: u64) -> Result<Listed, StorageError> {
+        let mut keys = Vec::new();
+        let is_last = self.walk_stretch(stretch, &Place::Home, |key, record| {
+            // A record that cannot be believed is none here; the other replicas have it.
+            let is_live = Record::decode(record).is_ok_and(|kept| is_live(&kept.object, wall_ms));
             keys.push(ListedKey { key, is_live });
-            range.start = just_after(&place);
-        }
-        if is_last {
-            break;
-        }
-        if keys.len() >= items_max || bytes_read >= LIST_BYTES_MAX {
-            return Ok(Listed { keys, more: true });
-        }
+        })?;
+        Ok(Listed {
+            keys,
+            more: !is_last,
+        })
     }
-    Ok(Listed { keys, more: false })
+
+    /// The keys of a stretch of which this node knows anything: by its own copy, or by what it keeps for others (4.6).
+    pub fn list_known(&mut self, stretch: &Stretch, wall_ms: u64) -> Result<Listed, StorageError> {
+        let homes = self.ledger.homes_in(stretch.partition).cloned();
+        let places: Vec<Place> = [Place::Home]
+            .into_iter()
+            .chain(homes.map(Place::Hint))
+            .collect();
+        let mut found = BTreeSet::new();
+        // Behind the first end of a part that goes on, the others may name keys that it did not come to.
+        let mut end: Option<Bytes> = None;
+        for place in places {
+            let mut last = None;
+            let is_last = self.walk_stretch(stretch, &place, |key, _| {
+                last = Some(key.clone());
+                found.insert(key);
+            })?;
+            if !is_last {
+                end = end.into_iter().chain(last).min();
+            }
+        }
+        found.retain(|key| end.as_ref().is_none_or(|end| key <= end));
+        let mut keys = Vec::new();
+        for bytes in found {
+            let Ok(key) = Key::new(stretch.bucket.clone(), bytes.clone()) else {
+                continue; // Nothing that anybody could have put.
+            };
+            let object = self.known(stretch.partition, &key)?;
+            keys.push(ListedKey {
+                key: bytes,
+                is_live: is_live(&object, wall_ms),
+            });
+        }
+        Ok(Listed {
+            keys,
+            more: end.is_some(),
+        })
+    }
+
+    /// Shows the keys that stand in one place of a stretch, each with its record. Says whether that was the last.
+    fn walk_stretch(
+        &self,
+        stretch: &Stretch,
+        place: &Place,
+        mut visit: impl FnMut(Bytes, Bytes),
+    ) -> Result<bool, StorageError> {
+        let head = place.head(stretch.partition, &stretch.bucket);
+        let range = keys_range(&head, &stretch.prefix, &stretch.after);
+        let items_max = stretch.items_max.clamp(1, LIST_ITEMS_MAX);
+        self.walk(range, items_max, |stored, record| {
+            visit(stored.slice(head.len()..), record);
+        })
+    }
 }
 
-/// A record that cannot be believed is none here; the other replicas have it.
-fn is_live(record: Bytes, wall_ms: u64) -> bool {
-    Record::decode(record).is_ok_and(|record| record.object.live(wall_ms).next().is_some())
-}
-
-/// The first place after another.
-fn just_after(place: &Bytes) -> Bytes {
-    let mut next = Vec::with_capacity(place.len() + 1);
-    next.extend_from_slice(place);
-    next.push(0);
-    next.into()
+fn is_live(object: &Object, wall_ms: u64) -> bool {
+    object.live(wall_ms).next().is_some()
 }

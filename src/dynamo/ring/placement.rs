@@ -53,6 +53,7 @@ pub struct Placement {
     switched: Vec<bool>,
     /// Everybody who holds or will hold something, without the dead.
     nodes: Vec<NodeId>,
+    hash: u64,
 }
 
 impl Placement {
@@ -70,6 +71,7 @@ impl Placement {
             movers: Arc::default(),
             switched: vec![false; usize::from(partitions.count())],
             nodes: Vec::new(),
+            hash: 0,
         };
         let all = partitions.all();
         placement.movers = Arc::new(all.map(|p| placement.find_movers(p)).collect());
@@ -86,6 +88,7 @@ impl Placement {
         let all = placement.partitions().all();
         placement.switched = all.map(|p| placement.is_all_released(p)).collect();
         placement.nodes = placement.taking_part();
+        placement.hash = placement.compute_hash();
         placement
     }
 
@@ -299,6 +302,10 @@ impl Placement {
 
     /// Equal on nodes that agree on members, owners, and how far a change is.
     pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    fn compute_hash(&self) -> u64 {
         let mut writer = Writer::default();
         writer.number(self.version);
         for member in self.members() {

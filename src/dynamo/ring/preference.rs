@@ -17,6 +17,8 @@ pub struct Ring {
     partitions: Partitions,
     members: Vec<Member>,
     owners: Owners,
+    /// Stands in every reply to a client, so it is computed once.
+    hash: u64,
 }
 
 impl Ring {
@@ -25,10 +27,12 @@ impl Ring {
         check_members(&members)?;
         members.sort_by(|a, b| a.id.cmp(&b.id));
         let owners = assign(partitions, &members);
+        let hash = hash(partitions, &members, &owners);
         Ok(Self {
             partitions,
             members,
             owners,
+            hash,
         })
     }
 
@@ -75,18 +79,22 @@ impl Ring {
 
     /// Equal on nodes that agree on members and owners.
     pub fn hash(&self) -> u64 {
-        let mut writer = Writer::default();
-        writer.number(u64::from(self.partitions.count()));
-        for member in &self.members {
-            writer.bytes(member.id.as_str().as_bytes());
-            writer.number(u64::from(member.weight));
-            writer.bytes(member.zone.as_bytes());
-        }
-        for owners in &self.owners {
-            owners
-                .iter()
-                .for_each(|place| writer.number(u64::from(*place)));
-        }
-        xxh3_64(&writer.finish())
+        self.hash
     }
+}
+
+fn hash(partitions: Partitions, members: &[Member], owners: &Owners) -> u64 {
+    let mut writer = Writer::default();
+    writer.number(u64::from(partitions.count()));
+    for member in members {
+        writer.bytes(member.id.as_str().as_bytes());
+        writer.number(u64::from(member.weight));
+        writer.bytes(member.zone.as_bytes());
+    }
+    for owners in owners {
+        owners
+            .iter()
+            .for_each(|place| writer.number(u64::from(*place)));
+    }
+    xxh3_64(&writer.finish())
 }
