@@ -13,14 +13,11 @@ use super::super::names::{BucketName, Key};
 use super::super::ring::partition::PartitionId;
 use super::change::Change;
 use super::fingerprint::{Noted, fingerprint};
-use super::layout::{Place, retained_key, retained_range};
+use super::layout::Place;
 use super::ledger::Ledger;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{
-    ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX,
-    SIBLINGS_MAX, SIBLINGS_WARN,
-};
+use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What has happened to this node's copies since the process started.
@@ -374,64 +371,6 @@ impl<S: Storage> Copies<S> {
     fn count_siblings(&mut self, siblings: usize) {
         self.counters.siblings_max = self.counters.siblings_max.max(siblings as u64);
         self.counters.siblings_warnings += u64::from(siblings > SIBLINGS_WARN);
-    }
-
-    /// Those whose inputs are not kept yet.
-    fn not_retained(
-        &mut self,
-        partition: PartitionId,
-        key: &Key,
-        replaced: &[Replaced],
-    ) -> Result<Vec<Replaced>, StorageError> {
-        if replaced.is_empty() {
-            return Ok(Vec::new());
-        }
-        let kept = self.retained(partition, key)?;
-        let is_new = |merge: &&Replaced| !kept.iter().any(|old| old.dot == merge.dot);
-        Ok(replaced.iter().filter(is_new).cloned().collect())
-    }
-
-    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age. What comes is
-    /// always kept, whatever its clock says: nobody else may have it.
-    fn retain(
-        &mut self,
-        partition: PartitionId,
-        key: &Key,
-        mut replaced: Vec<Replaced>,
-        batch: &mut Batch,
-    ) -> Result<(), StorageError> {
-        let latest_first = |merge: &Replaced| std::cmp::Reverse(merge.merged_at_ms);
-        let mut kept = self.retained(partition, key)?;
-        kept.retain(|old| replaced.iter().all(|new| new.dot != old.dot));
-        kept.sort_by_key(latest_first);
-        replaced.sort_by_key(latest_first);
-        replaced.truncate(RETAINED_MERGES_MAX);
-        let latest_ms = replaced.first().map_or(0, |merge| merge.merged_at_ms);
-        for (place, old) in kept.iter().enumerate() {
-            let age_ms = latest_ms.saturating_sub(old.merged_at_ms);
-            if place + replaced.len() >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
-                batch.delete(retained_key(partition, key, old.dot));
-            }
-        }
-        for new in replaced {
-            batch.put(retained_key(partition, key, new.dot), new.encode());
-            self.counters.merges_retained += 1;
-        }
-        Ok(())
-    }
-
-    /// What merges on put replaced under a key, as far as it is still kept.
-    pub fn retained(
-        &mut self,
-        partition: PartitionId,
-        key: &Key,
-    ) -> Result<Vec<Replaced>, StorageError> {
-        let range = retained_range(partition, key);
-        let items = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
-        Ok(items
-            .into_iter()
-            .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
-            .collect())
     }
 }
 

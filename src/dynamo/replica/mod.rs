@@ -12,5 +12,6 @@ pub mod layout;
 pub mod ledger;
 pub mod listing;
 pub mod record;
+pub mod retained;
 pub mod storage;
 pub mod stretch;

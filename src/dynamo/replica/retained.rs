@@ -1,0 +1,73 @@
+//! What merges on put replaced: kept beside the live objects, so that a wrong resolver loses nothing.
+//!
+//! Not in the paper. Never read to answer a client's get.
+//!
+//! Invariant: what a merge took in is kept in the batch that stores the merge, and leaves only by age or number.
+
+use super::super::names::Key;
+use super::super::ring::partition::PartitionId;
+use super::copy::Copies;
+use super::layout::{retained_key, retained_range};
+use super::record::Replaced;
+use super::storage::{Batch, Storage, StorageError};
+use crate::limits::{RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX};
+
+impl<S: Storage> Copies<S> {
+    /// Those whose inputs are not kept yet.
+    pub(super) fn not_retained(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        replaced: &[Replaced],
+    ) -> Result<Vec<Replaced>, StorageError> {
+        if replaced.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kept = self.retained(partition, key)?;
+        let is_new = |merge: &&Replaced| !kept.iter().any(|old| old.dot == merge.dot);
+        Ok(replaced.iter().filter(is_new).cloned().collect())
+    }
+
+    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age. What comes is
+    /// always kept, whatever its clock says: nobody else may have it.
+    pub(super) fn retain(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+        mut replaced: Vec<Replaced>,
+        batch: &mut Batch,
+    ) -> Result<(), StorageError> {
+        let latest_first = |merge: &Replaced| std::cmp::Reverse(merge.merged_at_ms);
+        let mut kept = self.retained(partition, key)?;
+        kept.retain(|old| replaced.iter().all(|new| new.dot != old.dot));
+        kept.sort_by_key(latest_first);
+        replaced.sort_by_key(latest_first);
+        replaced.truncate(RETAINED_MERGES_MAX);
+        let latest_ms = replaced.first().map_or(0, |merge| merge.merged_at_ms);
+        for (place, old) in kept.iter().enumerate() {
+            let age_ms = latest_ms.saturating_sub(old.merged_at_ms);
+            if place + replaced.len() >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
+                batch.delete(retained_key(partition, key, old.dot));
+            }
+        }
+        for new in replaced {
+            batch.put(retained_key(partition, key, new.dot), new.encode());
+            self.counters.merges_retained += 1;
+        }
+        Ok(())
+    }
+
+    /// What merges on put replaced under a key, as far as it is still kept.
+    pub fn retained(
+        &mut self,
+        partition: PartitionId,
+        key: &Key,
+    ) -> Result<Vec<Replaced>, StorageError> {
+        let range = retained_range(partition, key);
+        let items = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
+        Ok(items
+            .into_iter()
+            .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
+            .collect())
+    }
+}
