@@ -31,6 +31,8 @@ const BATCH_MAX: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// A peer that is silent for longer is gone, or so busy that others should be asked.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// From the first packet to the peer's hello.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -117,10 +119,14 @@ pub async fn keep_connected(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut backoff = BACKOFF_MIN;
+    let mut seen = match &target {
+        Target::Node(peer) => Some(peer.clone()),
+        Target::Seed => None,
+    };
     loop {
         let mut met = None;
         let dialled = tokio::select! {
-            dialled = exchange.dial(&target, &address, &mut met) => Some(dialled),
+            dialled = exchange.dial(&address, &mut seen, &mut met) => Some(dialled),
             _ = stopping.wait_for(|stop| *stop) => None,
         };
         let Some(dialled) = dialled else {
@@ -138,6 +144,9 @@ pub async fn keep_connected(
             Err(error) => {
                 let error = format!("{error:#}");
                 tracing::debug!(?target, address, error, "not connected");
+                if target == Target::Seed {
+                    seen = None; // Somebody else may be there now.
+                }
                 backoff
             }
         };
@@ -158,19 +167,17 @@ enum Dialled {
 }
 
 impl Exchange {
-    /// Connects, and serves the stream until it breaks. `met` is who has to be told when it ends.
+    /// Connects, and serves the stream until it breaks. `seen` is who has to be there, or was; `met` is who has to be
+    /// told when it ends.
     async fn dial(
         &self,
-        target: &Target,
         address: &str,
+        seen: &mut Option<NodeId>,
         met: &mut Option<(NodeId, Arc<Link>)>,
     ) -> anyhow::Result<Dialled> {
-        if let Target::Node(peer) = target
-            && self
-                .peers
-                .link(peer)
-                .is_some_and(|link| link.is_connected())
-        {
+        let known = seen.as_ref().and_then(|peer| self.peers.link(peer));
+        let is_me = seen.as_ref() == Some(self.peers.me());
+        if is_me || known.is_some_and(|link| link.is_connected()) {
             return Ok(Dialled::NotNeeded);
         }
         // A connection that is closed while it is being set up has been seen to leave the call without an answer.
@@ -179,10 +186,12 @@ impl Exchange {
             .await
             .context("opening the stream took too long")??;
         let peer = opened.peer.clone();
-        if let Target::Node(expected) = target {
+        let is_seed = seen.is_none();
+        if let Some(expected) = seen {
             anyhow::ensure!(peer == *expected, "{address} is {peer}, not {expected}");
         }
         let link = self.peers.meet(&peer).context("too many nodes are known")?;
+        *seen = Some(peer.clone());
         if peer == *self.peers.me() {
             return Ok(Dialled::NotNeeded);
         }
@@ -197,7 +206,7 @@ impl Exchange {
         );
         tracing::info!(%peer, address, "connected");
         self.switchboard.tell_of(&peer, true).await;
-        if *target == Target::Seed {
+        if is_seed {
             self.registry.seed(peer.clone());
         }
         let reason = self.serve(&peer, &link, &mut opened.incoming).await;
@@ -265,7 +274,7 @@ fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_stream_window_size(WINDOW_BYTES)
         .initial_connection_window_size(4 * WINDOW_BYTES))

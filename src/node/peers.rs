@@ -20,6 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
+/// Streams of one peer that are held at a time; more is a peer that dials without hanging up.
+const STREAMS_MAX: usize = 8;
+
 /// All other nodes.
 pub struct Peers {
     me: NodeId,
@@ -49,8 +52,8 @@ struct State {
     requests: Option<mpsc::Sender<Letter>>,
     /// For other calls over the same connection.
     channel: Option<Channel>,
-    /// Of the stream that the peer dialled.
-    replies: Option<mpsc::Sender<Letter>>,
+    /// Of the streams that the peer dialled, latest last. There are several for a moment when it dials again.
+    replies: Vec<mpsc::Sender<Letter>>,
     /// Requests that were sent and not answered. Bounded by the conversations of the shards.
     asked: HashMap<Ticket, Asked>,
 }
@@ -159,7 +162,7 @@ impl Link {
     }
 
     fn send_reply(&self, message: Message) -> Result<(), Option<Box<Message>>> {
-        match &self.lock().replies {
+        match self.lock().replies.last() {
             Some(replies) => replies.try_send(Letter::Message(message)).map_err(|_| None),
             None => Err(None),
         }
@@ -167,7 +170,7 @@ impl Link {
 
     fn send_gossip(&self, gossip: Gossip) {
         let state = self.lock();
-        let stream = state.requests.as_ref().or(state.replies.as_ref());
+        let stream = state.requests.as_ref().or(state.replies.last());
         if stream.is_none_or(|stream| stream.try_send(Letter::Gossip(gossip)).is_err()) {
             tracing::trace!("gossip had nowhere to go");
         }
@@ -214,20 +217,18 @@ impl Link {
     /// The peer dialled a stream. Returns what is to be sent back on it.
     pub fn accept(&self) -> (mpsc::Sender<Letter>, mpsc::Receiver<Letter>) {
         let (replies, queue) = mpsc::channel(PEER_QUEUE_MAX);
-        self.lock().replies = Some(replies.clone());
+        let mut state = self.lock();
+        if state.replies.len() >= STREAMS_MAX {
+            state.replies.remove(0);
+        }
+        state.replies.push(replies.clone());
         (replies, queue)
     }
 
-    /// A stream that the peer dialled is gone; a later one stays.
+    /// A stream that the peer dialled is gone; the others stay.
     pub fn abandon(&self, replies: &mpsc::Sender<Letter>) {
         let mut state = self.lock();
-        if state
-            .replies
-            .as_ref()
-            .is_some_and(|current| current.same_channel(replies))
-        {
-            state.replies = None;
-        }
+        state.replies.retain(|other| !other.same_channel(replies));
     }
 }
 

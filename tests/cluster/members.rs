@@ -12,49 +12,6 @@ use tonic::Code;
 /// Between two requests of the load: some 200 a second.
 const PAUSE: Duration = Duration::from_millis(5);
 
-impl Node {
-    pub async fn members(&self) -> proto::MembersResponse {
-        let asked = self.connection.request(proto::MembersRequest {});
-        let members = self.connection.cluster().members(asked).await;
-        members.expect("the members").into_inner()
-    }
-
-    pub async fn change(
-        &self,
-        wish: proto::change_request::Wish,
-        commit: bool,
-    ) -> proto::ChangeResponse {
-        let asked = proto::ChangeRequest {
-            wish: Some(wish),
-            commit,
-            ..proto::ChangeRequest::default()
-        };
-        let asked = self.connection.request(asked);
-        let changed = self.connection.cluster().change(asked).await;
-        changed.expect("the change").into_inner()
-    }
-
-    pub async fn set_policy(&self, asked: proto::SetPolicyRequest) -> proto::MembershipPolicy {
-        let asked = self.connection.request(asked);
-        let policy = self.connection.cluster().set_policy(asked).await;
-        policy.expect("the policy").into_inner()
-    }
-
-    /// Waits until so many members hold all partitions, and nothing moves.
-    async fn settles_with(&self, members: usize) {
-        until(
-            &format!("{members} members and nothing moves"),
-            async || {
-                let reply = self.members().await;
-                let roles = reply.nodes.iter().map(|node| node.role());
-                let count = roles.filter(|role| *role == proto::Role::Member).count();
-                count == members && reply.partitions_moving == 0
-            },
-        )
-        .await;
-    }
-}
-
 /// A client that writes new keys and reads old ones, and demands that every acknowledged key is found.
 struct Load {
     stopping: Arc<AtomicBool>,

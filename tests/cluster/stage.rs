@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 /// For what has to happen sooner or later; generous, for busy machines.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
 
@@ -396,4 +396,48 @@ pub async fn converged(nodes: &[Node], bucket: &str, key: &str) -> proto::LocalR
     )
     .await;
     first
+}
+
+/// Who is in the cluster, and changing that.
+impl Node {
+    pub async fn members(&self) -> proto::MembersResponse {
+        let asked = self.connection.request(proto::MembersRequest {});
+        let members = self.connection.cluster().members(asked).await;
+        members.expect("the members").into_inner()
+    }
+
+    pub async fn change(
+        &self,
+        wish: proto::change_request::Wish,
+        commit: bool,
+    ) -> proto::ChangeResponse {
+        let asked = proto::ChangeRequest {
+            wish: Some(wish),
+            commit,
+            ..proto::ChangeRequest::default()
+        };
+        let asked = self.connection.request(asked);
+        let changed = self.connection.cluster().change(asked).await;
+        changed.expect("the change").into_inner()
+    }
+
+    pub async fn set_policy(&self, asked: proto::SetPolicyRequest) -> proto::MembershipPolicy {
+        let asked = self.connection.request(asked);
+        let policy = self.connection.cluster().set_policy(asked).await;
+        policy.expect("the policy").into_inner()
+    }
+
+    /// Waits until so many members hold all partitions, and nothing moves.
+    pub async fn settles_with(&self, members: usize) {
+        until(
+            &format!("{members} members and nothing moves"),
+            async || {
+                let reply = self.members().await;
+                let roles = reply.nodes.iter().map(|node| node.role());
+                let count = roles.filter(|role| *role == proto::Role::Member).count();
+                count == members && reply.partitions_moving == 0
+            },
+        )
+        .await;
+    }
 }

@@ -3,7 +3,7 @@
 //! Whole catalogs are reconciled by merging, so it does not matter what is lost, repeated or out of order.
 //! Decides nothing: `steward` does.
 //!
-//! Invariant: a digest is answered at most once, so two nodes that differ do not talk for ever.
+//! Invariant: what is answered asks for less than what it answers, so two nodes that differ do not talk for ever.
 
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
@@ -41,9 +41,11 @@ pub enum Gossip {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply {
     Nothing,
-    /// Its hash, so that the sender knows who has the rows.
-    Digest,
-    /// Its own rows, if its catalog still differs.
+    /// Its hash, whatever it is.
+    Hash,
+    /// Its own rows if its catalog still differs, and wants the sender's in turn; else its hash.
+    Difference,
+    /// Its own rows if its catalog still differs; else its hash.
     Rows,
 }
 
@@ -69,8 +71,9 @@ impl Gossip {
                 writer.byte(b'r');
                 writer.byte(match reply {
                     Reply::Nothing => 0,
-                    Reply::Digest => 1,
+                    Reply::Hash => 1,
                     Reply::Rows => 2,
+                    Reply::Difference => 3,
                 });
                 writer.fixed(*hash);
                 writer.bytes(rows);
@@ -100,8 +103,9 @@ impl Gossip {
             b'r' => {
                 let reply = match reader.byte()? {
                     0 => Reply::Nothing,
-                    1 => Reply::Digest,
+                    1 => Reply::Hash,
                     2 => Reply::Rows,
+                    3 => Reply::Difference,
                     _ => return Err(DecodeError::Malformed("a reply to rows")),
                 };
                 let hash = reader.fixed()?;

@@ -104,7 +104,7 @@ impl Steward {
     /// What has just been edited here goes to everybody at once; what gets lost comes with the next rounds.
     pub(super) fn tell_everybody(&self, subjects: &[Subject], effects: &mut Vec<Effect>) {
         for to in self.others() {
-            let gossip = self.rows(Some(subjects), Reply::Digest);
+            let gossip = self.rows(Some(subjects), Reply::Difference);
             effects.push(Effect::Send { to, gossip });
         }
     }

@@ -293,8 +293,9 @@ impl Steward {
         let is_equal = theirs == self.snapshot.hash;
         let gossip = match reply {
             Reply::Nothing => return,
-            Reply::Rows if !is_equal => self.rows(None, Reply::Digest),
-            Reply::Rows | Reply::Digest => self.digest(true),
+            Reply::Difference if !is_equal => self.rows(None, Reply::Rows),
+            Reply::Rows if !is_equal => self.rows(None, Reply::Hash),
+            Reply::Difference | Reply::Rows | Reply::Hash => self.digest(true),
         };
         effects.push(Effect::Send { to: from, gossip });
     }
@@ -330,7 +331,7 @@ impl Steward {
                 return self.refuse(from, &error.to_string(), effects);
             }
         }
-        let gossip = self.rows(None, Reply::Digest);
+        let gossip = self.rows(None, Reply::Hash);
         effects.push(Effect::Send { to: from, gossip });
     }
 

@@ -11,7 +11,7 @@ pub mod hinted;
 pub mod layout;
 pub mod ledger;
 pub mod listing;
+pub mod merges;
 pub mod record;
-pub mod retained;
 pub mod storage;
 pub mod stretch;

@@ -1,8 +1,6 @@
-//! What merges on put replaced: kept beside the live objects, so that a wrong resolver loses nothing.
+//! What merges on put replaced, kept beside a record so that a wrong resolver can be undone (Dynamo 4.4).
 //!
-//! Not in the paper. Never read to answer a client's get.
-//!
-//! Invariant: what a merge took in is kept in the batch that stores the merge, and leaves only by age or number.
+//! Invariant: what comes is kept, whatever its clock says; only older merges give way to it (law 1).
 
 use super::super::names::Key;
 use super::super::ring::partition::PartitionId;
