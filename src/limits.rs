@@ -35,8 +35,12 @@ pub const GET_BYTES_MAX: usize = 2 * OBJECT_BYTES_MAX + 16 * 1024 * 1024;
 /// Siblings from which a node warns and counts.
 pub const SIBLINGS_WARN: usize = 16;
 
-/// How far ahead of a node's clock a write time may lie and still win in a last-write-wins bucket.
+/// How far ahead of a node's clock a write time may lie and still win in a last-write-wins bucket, and how long
+/// ago a value must have expired to be forgotten by the next write of its key.
 pub const CLOCK_SKEW_MS_MAX: u64 = 5 * 60 * 1_000;
+
+/// The longest time to live. Ten years: what is meant to be kept for longer is kept for good.
+pub const TTL_MS_MAX: u64 = 10 * 365 * 24 * 60 * 60 * 1_000;
 
 /// Replicas of a key. More copies than this are a backup, not a quorum.
 pub const N_MAX: u8 = 9;
@@ -84,6 +88,24 @@ pub const PLUGINS_MAX: usize = 256;
 pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
+
+/// Keys that a replica looks at for one message of a listing: the others wait for its shard meanwhile.
+pub const LIST_ITEMS_MAX: usize = 256;
+/// Partitions that one page of a listing is asked of at a time; enough to hide the way to the replicas.
+pub const LIST_PARTITIONS_MAX: usize = 16;
+/// Keys of one page; of the longest keys they make 4 MiB.
+pub const PAGE_KEYS_MAX: usize = 1_000;
+/// Keys of a page whose client does not say.
+pub const PAGE_KEYS_DEFAULT: usize = 100;
+/// A page token holds a key and little more.
+pub const PAGE_TOKEN_BYTES_MAX: usize = KEY_BYTES_MAX + 32;
+
+/// Requests of one batch that are under way at a time; the rest waits in the client's stream.
+pub const BATCH_ITEMS_MAX: usize = 64;
+/// Batches of one node at a time: together they fill a quarter of one shard's conversations.
+pub const BATCHES_MAX: usize = 64;
+/// How long a batch may wait for its client's next request.
+pub const BATCH_IDLE_MS: u64 = 30_000;
 
 /// One message between peers: a full object, its replaced versions, and room for names.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 128 * 1024 * 1024;
@@ -264,6 +286,10 @@ pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
 pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(LIST_ITEMS_MAX * KEY_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(BATCHES_MAX * BATCH_ITEMS_MAX <= CONVERSATIONS_MAX / 4);
+const _: () = assert!(DEADLINE_MAX_MS < BATCH_IDLE_MS);
+const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
 const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);

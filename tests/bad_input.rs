@@ -197,6 +197,56 @@ async fn puts(table: &mut Table, contexts: &[(Bytes, &str)]) {
         "BAD_ACK",
         hint,
     );
+    let asked = proto::PutRequest {
+        ttl_ms: Some(u64::MAX),
+        ..putting("notes", "key", "value")
+    };
+    let hint = "18446744073709551615 ms; give 1 to 315360000000, 0 for good";
+    let came = node.try_put(asked).await;
+    table.row(
+        "put with a bad time to live",
+        came,
+        INVALID,
+        "BAD_TTL",
+        hint,
+    );
+    let asked = proto::PutRequest {
+        condition: 9,
+        ..putting("notes", "key", "value")
+    };
+    let hint = "condition is 9, which this release does not know; give 1 (if absent)";
+    let came = node.try_put(asked).await;
+    table.row(
+        "put with a bad condition",
+        came,
+        INVALID,
+        "BAD_CONDITION",
+        hint,
+    );
+    let asked = proto::PutRequest {
+        condition: proto::Condition::IfAbsent.into(),
+        ..putting("notes", "key", "value")
+    };
+    let hint = "nothing was stored: the key was to be absent, but 1 versions were in the way";
+    table.row(
+        "put if absent what is there",
+        node.try_put(asked).await,
+        Code::FailedPrecondition,
+        "CONDITION_FAILED",
+        hint,
+    );
+    let asked = proto::PutRequest {
+        condition: proto::Condition::IfContext.into(),
+        ..putting("nowhere", "key", "value")
+    };
+    let hint = "create it with `rejoin bucket create nowhere`";
+    table.row(
+        "put if context into no bucket",
+        node.try_put(asked).await,
+        Code::NotFound,
+        "NO_SUCH_BUCKET",
+        hint,
+    );
     values(table).await;
 }
 
@@ -329,6 +379,90 @@ async fn deletes(table: &mut Table, contexts: &[(Bytes, &str)]) {
     );
 }
 
+async fn listings(table: &mut Table) {
+    let connection = table.node.connection.clone();
+    let list = async |asked: proto::ListKeysRequest| {
+        let asked = connection.request(asked);
+        connection.kv().list_keys(asked).await
+    };
+    let plain = proto::ListKeysRequest {
+        bucket: "notes".to_owned(),
+        page_size: Some(1),
+        ..proto::ListKeysRequest::default()
+    };
+    for (bucket, hint) in bad_buckets() {
+        let came = list(proto::ListKeysRequest {
+            bucket,
+            ..plain.clone()
+        })
+        .await;
+        table.row("list a bad name", came, INVALID, "BAD_NAME", hint);
+    }
+    let asked = proto::ListKeysRequest {
+        bucket: "nowhere".to_owned(),
+        ..plain.clone()
+    };
+    let hint = "create it with `rejoin bucket create nowhere`";
+    let came = list(asked).await;
+    table.row(
+        "list no bucket",
+        came,
+        Code::NotFound,
+        "NO_SUCH_BUCKET",
+        hint,
+    );
+    let asked = proto::ListKeysRequest {
+        prefix: vec![b'p'; 4097].into(),
+        ..plain.clone()
+    };
+    let hint = "the prefix has 4097 bytes, the limit is 4096";
+    let came = list(asked).await;
+    table.row("list a long prefix", came, INVALID, "BAD_PREFIX", hint);
+    for page_size in [0, 1001] {
+        let asked = proto::ListKeysRequest {
+            page_size: Some(page_size),
+            ..plain.clone()
+        };
+        let hint = format!("the page size is {page_size}; give 1 to 1000 keys");
+        let came = list(asked).await;
+        table.row("list a bad page", came, INVALID, "BAD_PAGE_SIZE", &hint);
+    }
+    let page = list(plain.clone()).await.expect("a page").into_inner();
+    let own = page.next_page_token;
+    assert!(!own.is_empty(), "two keys, and one on the page");
+    let tokens = [
+        (own.slice(..own.len() - 1), "is not one of this listing"),
+        (Bytes::from(vec![7; 4]), "is damaged"),
+        (Bytes::from(vec![7; 20]), "is not one of this listing"),
+        (
+            Bytes::from(vec![7; 5 * KIB]),
+            "is longer than any that was given",
+        ),
+    ];
+    for (page_token, hint) in tokens {
+        let asked = proto::ListKeysRequest {
+            page_token,
+            ..plain.clone()
+        };
+        let came = list(asked).await;
+        table.row("list by a bad token", came, INVALID, "BAD_PAGE_TOKEN", hint);
+    }
+    let asked = proto::ListKeysRequest {
+        page_token: own,
+        prefix: "k".into(),
+        ..plain
+    };
+    let hint = "unchanged, with the same bucket and prefix";
+    let came = list(asked).await;
+    table.row(
+        "list by a foreign token",
+        came,
+        INVALID,
+        "BAD_PAGE_TOKEN",
+        hint,
+    );
+}
+
 async fn inspections(table: &mut Table) {
     let connection = table.node.connection.clone();
     for (bucket, key, hint) in bad_names() {
@@ -395,6 +529,12 @@ async fn deadlines(table: &mut Table) {
     }
     let connection = table.node.connection.clone();
     let hint = "the deadline \"later\" is not one";
+    let gets = tokio_stream::empty::<proto::GetRequest>();
+    let came = connection.kv().batch_get(late(gets)).await;
+    table.row("batch get", came, INVALID, "BAD_DEADLINE", hint);
+    let puts = tokio_stream::empty::<proto::PutRequest>();
+    let came = connection.kv().batch_put(late(puts)).await;
+    table.row("batch put", came, INVALID, "BAD_DEADLINE", hint);
     let came = connection
         .cluster()
         .status(late(proto::StatusRequest {}))
@@ -550,6 +690,21 @@ fn bad_properties(resolver: &str) -> Vec<(proto::Properties, &'static str)> {
                 ..fine()
             },
             "give 1 to 1048576",
+        ),
+        (
+            P {
+                value_bytes_max: Some(100),
+                value_bytes_warn: Some(101),
+                ..fine()
+            },
+            "the value warning is at 101 bytes, the value limit at 100; give 1 to 100, or 0 for none",
+        ),
+        (
+            P {
+                ttl_ms: Some(315_360_000_001),
+                ..fine()
+            },
+            "the time to live is 315360000001 ms; give 1 to 315360000000, or 0 for good",
         ),
         (
             P {
@@ -845,6 +1000,7 @@ async fn bad_input_has_its_own_error_and_leaves_nothing_behind() {
     gets(&mut table).await;
     puts(&mut table, &contexts).await;
     deletes(&mut table, &contexts).await;
+    listings(&mut table).await;
     inspections(&mut table).await;
     creates(&mut table, &resolver, &validator).await;
     uploads(&mut table).await;

@@ -5,12 +5,20 @@
 //!
 //! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
 
+#[path = "cluster/batches.rs"]
+mod batches;
 #[path = "cluster/command_line.rs"]
 mod command_line;
+#[path = "cluster/conditions.rs"]
+mod conditions;
+#[path = "cluster/expiry.rs"]
+mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
 #[path = "cluster/handoff.rs"]
 mod handoff;
+#[path = "cluster/listing.rs"]
+mod listing;
 #[path = "cluster/members.rs"]
 mod members;
 #[path = "cluster/processes.rs"]
@@ -27,6 +35,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/validating.rs"]
 mod validating;
+#[path = "cluster/warnings.rs"]
+mod warnings;
 #[allow(dead_code, reason = "`bad_input` uses the rest")]
 #[path = "cluster/written_plugins.rs"]
 mod written_plugins;

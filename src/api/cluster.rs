@@ -190,15 +190,17 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 21] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 23] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
         ("puts", activity.puts),
         ("forwards", activity.forwards),
+        ("lists", activity.lists),
         ("read_repairs", activity.read_repairs),
         ("guest_calls", activity.guest_calls),
         ("guest_failures", activity.guest_failures),
+        ("put_warnings", activity.put_warnings),
         ("storage_writes", copies.storage_writes),
         ("amnesia_detected", copies.amnesia_detected),
         ("checksum_errors", copies.checksum_errors),

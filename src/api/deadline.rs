@@ -1,6 +1,7 @@
 //! The deadline of a request, from the header that gRPC clients send.
 //!
-//! Invariant: a request has between 1 ms and `DEADLINE_MAX_MS`, whatever its client asked for.
+//! Invariant: a request has between 1 ms and `DEADLINE_MAX_MS`, whatever its client asked for; the stream of a
+//! batch may have longer, each of its requests may not.
 
 use super::status::invalid;
 use crate::limits::{DEADLINE_DEFAULT_MS, DEADLINE_MAX_MS};
@@ -8,7 +9,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 /// Kept of a client's deadline for the way back.
-const RETURN_MS: u64 = 20;
+pub const RETURN_MS: u64 = 20;
 
 /// Refuses a deadline that has passed before the request is read.
 #[allow(clippy::result_large_err)] // The signature is tonic's.
@@ -20,8 +21,18 @@ pub fn intercept(request: Request<()>) -> Result<Request<()>, Status> {
 /// Milliseconds that the node may take.
 #[allow(clippy::result_large_err)] // Its callers return it as it is.
 pub fn timeout_ms(metadata: &MetadataMap) -> Result<u64, Status> {
-    let Some(header) = metadata.get("grpc-timeout") else {
+    let Some(asked_ms) = asked_ms(metadata)? else {
         return Ok(DEADLINE_DEFAULT_MS);
+    };
+    let asked_ms = asked_ms.min(DEADLINE_MAX_MS);
+    Ok(asked_ms.saturating_sub(RETURN_MS.min(asked_ms / 2)).max(1))
+}
+
+/// What the client asks for, which for a stream may be any time.
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+pub fn asked_ms(metadata: &MetadataMap) -> Result<Option<u64>, Status> {
+    let Some(header) = metadata.get("grpc-timeout") else {
+        return Ok(None);
     };
     let text = header.to_str().unwrap_or_default();
     let Some(asked_us) = parse_us(text) else {
@@ -32,8 +43,7 @@ pub fn timeout_ms(metadata: &MetadataMap) -> Result<u64, Status> {
         let error = format!("the deadline is 0; give 1 ms to {DEADLINE_MAX_MS} ms, or none");
         return Err(invalid("BAD_DEADLINE", error));
     }
-    let asked_ms = asked_us.div_ceil(1000).min(DEADLINE_MAX_MS);
-    Ok(asked_ms.saturating_sub(RETURN_MS.min(asked_ms / 2)).max(1))
+    Ok(Some(asked_us.div_ceil(1000)))
 }
 
 /// At most eight digits and a unit, as the gRPC specification says.

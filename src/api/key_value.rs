@@ -1,42 +1,45 @@
 //! `rejoin.v1.Kv`.
 
-use super::deadline::timeout_ms;
+use super::batch::{Item, Replies, answer_all};
+use super::condition;
+use super::deadline::{asked_ms, timeout_ms};
+use super::keys;
 use super::status;
 use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
+use crate::limits::BATCHES_MAX;
 use crate::node::server::Node;
 use crate::wire::key_value as wire;
+use crate::wire::keys::decode_page;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::kv_server::Kv;
+use std::future::Future;
 use std::sync::Arc;
-use tonic::{Request, Response, Status};
+use tokio::sync::Semaphore;
+use tonic::{Request, Response, Status, Streaming};
 
-/// Gets, puts and deletes.
+/// Gets, puts, deletes, listings and batches.
+#[derive(Clone)]
 pub struct KvService {
-    pub node: Arc<Node>,
+    node: Arc<Node>,
+    /// Places for batches.
+    batches: Arc<Semaphore>,
 }
 
 #[tonic::async_trait]
 impl Kv for KvService {
+    type BatchGetStream = Replies<proto::BatchGetReply>;
+    type BatchPutStream = Replies<proto::BatchPutReply>;
+
     async fn get(
         &self,
         request: Request<proto::GetRequest>,
     ) -> Result<Response<proto::GetResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        let request = request.into_inner();
-        let with_siblings = request.with_siblings;
-        let request = wire::decode_get(request).map_err(status::of_request)?;
-        let key = request.key.clone();
-        let reply = self
-            .node
-            .get(request, timeout_ms)
+        self.get_one(request.into_inner(), timeout_ms)
             .await
-            .map_err(status::of_get)?;
-        Ok(Response::new(proto::GetResponse {
-            ring_hash: self.node.snapshot().placement.hash(),
-            ..wire::encode_get(&key, *reply, with_siblings)
-        }))
+            .map(Response::new)
     }
 
     async fn put(
@@ -44,16 +47,9 @@ impl Kv for KvService {
         request: Request<proto::PutRequest>,
     ) -> Result<Response<proto::PutResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        let request = wire::decode_put(request.into_inner()).map_err(status::of_request)?;
-        if self.node.is_disk_full() {
-            return Err(status::disk_full());
-        }
-        let key = request.key.clone();
-        let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(proto::PutResponse {
-            ring_hash: self.node.snapshot().placement.hash(),
-            ..wire::encode_put(&key, reply)
-        }))
+        self.put_one(request.into_inner(), timeout_ms)
+            .await
+            .map(Response::new)
     }
 
     async fn delete(
@@ -81,9 +77,123 @@ impl Kv for KvService {
             request.into_inner(),
         )?))
     }
+
+    async fn list_keys(
+        &self,
+        request: Request<proto::ListKeysRequest>,
+    ) -> Result<Response<proto::ListKeysResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let partitions = self.node.snapshot().placement.partitions();
+        let asked = decode_page(request.into_inner(), partitions).map_err(status::of_page)?;
+        let page = keys::page(&self.node, &asked, timeout_ms).await?;
+        Ok(Response::new(page))
+    }
+
+    async fn batch_get(
+        &self,
+        request: Request<Streaming<proto::GetRequest>>,
+    ) -> Result<Response<Self::BatchGetStream>, Status> {
+        use proto::batch_get_reply::Outcome;
+        let service = self.clone();
+        self.batch(request, move |item| {
+            let (service, index) = (service.clone(), item.index);
+            async move {
+                let outcome = match service.get_one(item.request, item.timeout_ms).await {
+                    Ok(response) => Outcome::Response(response),
+                    Err(status) => Outcome::Error(status::of_item(&status)),
+                };
+                proto::BatchGetReply {
+                    index,
+                    outcome: Some(outcome),
+                }
+            }
+        })
+    }
+
+    async fn batch_put(
+        &self,
+        request: Request<Streaming<proto::PutRequest>>,
+    ) -> Result<Response<Self::BatchPutStream>, Status> {
+        use proto::batch_put_reply::Outcome;
+        let service = self.clone();
+        self.batch(request, move |item| {
+            let (service, index) = (service.clone(), item.index);
+            async move {
+                let outcome = match service.put_one(item.request, item.timeout_ms).await {
+                    Ok(response) => Outcome::Response(response),
+                    Err(status) => Outcome::Error(status::of_item(&status)),
+                };
+                proto::BatchPutReply {
+                    index,
+                    outcome: Some(outcome),
+                }
+            }
+        })
+    }
 }
 
 impl KvService {
+    pub fn new(node: Arc<Node>) -> Self {
+        let batches = Arc::new(Semaphore::new(BATCHES_MAX));
+        Self { node, batches }
+    }
+
+    #[allow(clippy::result_large_err)] // Its callers return it as it is.
+    fn batch<Q, P, F>(
+        &self,
+        request: Request<Streaming<Q>>,
+        answer: impl Fn(Item<Q>) -> F + Send + 'static,
+    ) -> Result<Response<Replies<P>>, Status>
+    where
+        Q: Send + 'static,
+        P: Send + 'static,
+        F: Future<Output = P> + Send + 'static,
+    {
+        let call_ms = asked_ms(request.metadata())?;
+        let place = Arc::clone(&self.batches).try_acquire_owned();
+        let place = place.map_err(|_| status::too_many_batches())?;
+        let replies = answer_all(request.into_inner(), place, call_ms, answer);
+        Ok(Response::new(replies))
+    }
+
+    async fn get_one(
+        &self,
+        request: proto::GetRequest,
+        timeout_ms: u64,
+    ) -> Result<proto::GetResponse, Status> {
+        let with_siblings = request.with_siblings;
+        let request = wire::decode_get(request).map_err(status::of_request)?;
+        let key = request.key.clone();
+        let reply = self.node.get(request, timeout_ms).await;
+        let reply = reply.map_err(status::of_get)?;
+        Ok(proto::GetResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_get(&key, *reply, with_siblings)
+        })
+    }
+
+    async fn put_one(
+        &self,
+        request: proto::PutRequest,
+        mut timeout_ms: u64,
+    ) -> Result<proto::PutResponse, Status> {
+        let condition = wire::decode_condition(request.condition).map_err(status::of_request)?;
+        let mut request = wire::decode_put(request).map_err(status::of_request)?;
+        if self.node.is_disk_full() {
+            return Err(status::disk_full());
+        }
+        if let Some(condition) = condition {
+            let checked = condition::check(&self.node, &request, condition, timeout_ms);
+            (request.context, timeout_ms) = checked.await?;
+        }
+        let key = request.key.clone();
+        let reply = self.store(request, timeout_ms).await?;
+        Ok(proto::PutResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_put(&key, reply)
+        })
+    }
+
     async fn store(&self, request: PutRequest, timeout_ms: u64) -> Result<PutReply, Status> {
         if request.ack == Some(Ack::Durable) && !self.node.store.is_durable() {
             let error = "this node keeps its data in memory and cannot acknowledge durably; ask for `buffered`";

@@ -78,11 +78,9 @@ pub async fn serve_clients(
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let kv = KvServer::new(KvService {
-        node: Arc::clone(&node),
-    })
-    .max_decoding_message_size(DECODED_BYTES_MAX)
-    .max_encoding_message_size(KV_ENCODED_BYTES_MAX);
+    let kv = KvServer::new(KvService::new(Arc::clone(&node)))
+        .max_decoding_message_size(DECODED_BYTES_MAX)
+        .max_encoding_message_size(KV_ENCODED_BYTES_MAX);
     let buckets = BucketsServer::new(BucketsService {
         node: Arc::clone(&node),
     })

@@ -4,10 +4,13 @@
 //!
 //! Invariant: a request that is refused here has changed nothing.
 
+pub mod batch;
 pub mod buckets;
 pub mod cluster;
+pub mod condition;
 pub mod deadline;
 pub mod key_value;
+pub mod keys;
 pub mod listen;
 mod membership;
 pub mod plugins;

@@ -8,11 +8,14 @@
 use crate::dynamo::coordinator::request::{GetError, PutError};
 use crate::dynamo::membership::snapshot::CommitError;
 use crate::dynamo::replica::storage::StorageError;
+use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
 use crate::node::registry::RegistryError;
 use crate::wasm::upload_error::UploadError;
 use crate::wire::bucket::PropertiesDecodeError;
 use crate::wire::key_value::RequestDecodeError;
+use crate::wire::keys::PageDecodeError;
+use crate::wire::proto::v1::ItemError;
 use std::collections::HashMap;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -45,6 +48,18 @@ pub fn of_request(error: RequestDecodeError) -> Status {
         RequestDecodeError::Context(_) => "BAD_CONTEXT",
         RequestDecodeError::Number(PropertiesDecodeError::Choice { .. }) => "BAD_ACK",
         RequestDecodeError::Number(_) => "BAD_QUORUM",
+        RequestDecodeError::Ttl(_) => "BAD_TTL",
+        RequestDecodeError::Condition { .. } => "BAD_CONDITION",
+    };
+    invalid(reason, error)
+}
+
+pub fn of_page(error: PageDecodeError) -> Status {
+    let reason = match &error {
+        PageDecodeError::Name(_) => "BAD_NAME",
+        PageDecodeError::Prefix { .. } => "BAD_PREFIX",
+        PageDecodeError::Size { .. } => "BAD_PAGE_SIZE",
+        PageDecodeError::Token(_) => "BAD_PAGE_TOKEN",
     };
     invalid(reason, error)
 }
@@ -54,6 +69,15 @@ pub fn of_properties(error: PropertiesDecodeError) -> Status {
 }
 
 pub fn of_get(error: GetError) -> Status {
+    of_read(error, None)
+}
+
+/// The get before a conditional put failed, so nothing was put.
+pub fn of_condition(error: GetError) -> Status {
+    of_read(error, Some("not-stored"))
+}
+
+fn of_read(error: GetError, outcome: Option<&str>) -> Status {
     let (code, reason) = match &error {
         GetError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET"),
         GetError::Quorum(_) => (Code::InvalidArgument, "BAD_QUORUM"),
@@ -62,7 +86,7 @@ pub fn of_get(error: GetError) -> Status {
         GetError::Deadline { .. } => (Code::DeadlineExceeded, "DEADLINE"),
         GetError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
     };
-    status(code, reason, None, error)
+    status(code, reason, outcome, error)
 }
 
 pub fn of_put(error: PutError) -> Status {
@@ -129,6 +153,18 @@ pub fn too_many(reason: &str, error: impl ToString) -> Status {
     status(Code::ResourceExhausted, reason, Some("not-stored"), error)
 }
 
+/// What a put asked for is not so; `found` is said to programs beside the outcome.
+pub fn condition_failed<const FACTS: usize>(
+    error: impl ToString,
+    found: [(&str, String); FACTS],
+) -> Status {
+    let facts = found.map(|(name, value)| (name.to_owned(), value));
+    let mut metadata = HashMap::from(facts);
+    metadata.insert("outcome".to_owned(), "not-stored".to_owned());
+    let details = ErrorDetails::with_error_info("CONDITION_FAILED", DOMAIN, metadata);
+    Status::with_error_details(Code::FailedPrecondition, error.to_string(), details)
+}
+
 /// This node takes no values until somebody makes room.
 pub fn disk_full() -> Status {
     let error = "the disk of this node is nearly full; free some space, or put at another node";
@@ -138,6 +174,47 @@ pub fn disk_full() -> Status {
         Some("not-stored"),
         error,
     )
+}
+
+/// A batch whose time is over; so many of its requests were still under way.
+pub fn batch_timeout(unanswered: usize) -> Status {
+    let outcome = if unanswered > 0 {
+        "unknown"
+    } else {
+        "not-stored"
+    };
+    let error = format!(
+        "the batch's deadline passed, or no request came for {BATCH_IDLE_MS} ms; {unanswered} requests were taken up and not answered, and what they put may be stored"
+    );
+    status(Code::DeadlineExceeded, "DEADLINE", Some(outcome), error)
+}
+
+/// This node answers as many batches as it can.
+pub fn too_many_batches() -> Status {
+    let error = format!(
+        "this node answers {BATCHES_MAX} batches already; retry after a pause, or at another node"
+    );
+    status(
+        Code::ResourceExhausted,
+        "OVERLOADED",
+        Some("not-stored"),
+        error,
+    )
+}
+
+/// The status of one request of a batch, which does not end the batch.
+pub fn of_item(status: &Status) -> ItemError {
+    let details = status.get_error_details();
+    let (reason, outcome) = match details.error_info() {
+        Some(info) => (info.reason.clone(), info.metadata.get("outcome").cloned()),
+        None => (String::new(), None), // Not one of ours.
+    };
+    ItemError {
+        code: status.code().into(),
+        message: status.message().to_owned(),
+        reason,
+        outcome: outcome.unwrap_or_default(),
+    }
 }
 
 /// A failure of this node that has no type of its own.

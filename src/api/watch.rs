@@ -7,6 +7,7 @@
 use super::status;
 use crate::dynamo::names::BucketName;
 use crate::limits::WATCHERS_MAX;
+use crate::node::clock::wall_ms;
 use crate::node::server::Node;
 use crate::wire::proto::v1 as proto;
 use crate::wire::watch::{Position, encode};
@@ -34,7 +35,7 @@ pub fn watch(node: &Node, asked: proto::WatchRequest) -> Result<Events, Status> 
     };
     let events = futures_util::stream::unfold(watcher, async |mut watcher| {
         let (told, position) = watcher.next().await?;
-        Some((Ok(encode(told, &position)), watcher))
+        Some((Ok(encode(told, &position, wall_ms())), watcher))
     });
     Ok(Box::pin(events))
 }

@@ -48,6 +48,8 @@ pub enum Command {
     Delete(Delete),
     /// Print the keys of a bucket as they change, at any node, until it is ended.
     Watch(Watch),
+    /// Print the keys of a bucket.
+    Keys(Keys),
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),
@@ -125,11 +127,20 @@ pub struct Put {
     /// Get first, and replace what that get shows.
     #[arg(long)]
     pub replace: bool,
+    /// Store only if nothing is there. Best effort: two that do so at once may both succeed, as siblings.
+    #[arg(long, conflicts_with_all = ["context", "replace", "if_context"])]
+    pub if_absent: bool,
+    /// Store only if nothing is there that --context or --replace did not see. Best effort, as --if-absent.
+    #[arg(long)]
+    pub if_context: bool,
     #[arg(long, default_value = "", value_name = "TYPE")]
     pub content_type: String,
     /// Metadata; may be given several times.
     #[arg(long = "meta", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub metadata: Vec<(String, String)>,
+    /// How long the value lives, in milliseconds; 0: for good [default: as the bucket says].
+    #[arg(long, value_name = "MS")]
+    pub ttl_ms: Option<u64>,
     #[command(flatten)]
     pub write: Write,
 }
@@ -149,6 +160,17 @@ pub struct Delete {
 pub struct Watch {
     pub bucket: String,
     /// End after so many lines.
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub struct Keys {
+    pub bucket: String,
+    /// Only keys that begin with it.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    pub prefix: String,
+    /// The most keys to print [default: all].
     #[arg(long, value_name = "COUNT")]
     pub limit: Option<u64>,
 }
@@ -178,7 +200,7 @@ pub enum AckChoice {
 #[derive(Debug, Subcommand)]
 pub enum Bucket {
     /// Create a bucket, or change one with --replace.
-    Create(CreateBucket),
+    Create(Box<CreateBucket>),
     /// Show the properties of a bucket.
     Describe { bucket: String },
     /// Show all buckets.
@@ -234,6 +256,12 @@ pub struct CreateBucket {
     /// Bytes of a value [default: 1048576, which is also the most].
     #[arg(long, value_name = "BYTES")]
     pub value_bytes_max: Option<u64>,
+    /// Bytes of a value above which its put warns [default: 0, never].
+    #[arg(long, value_name = "BYTES")]
+    pub value_bytes_warn: Option<u64>,
+    /// How long values live, in milliseconds, unless their put says otherwise [default: 0, for good].
+    #[arg(long, value_name = "MS")]
+    pub ttl_ms: Option<u64>,
     /// Change the properties of a bucket that exists.
     #[arg(long)]
     pub replace: bool,

@@ -13,7 +13,7 @@ use std::path::Path;
 pub async fn run(command: Bucket, server: &Server) -> anyhow::Result<()> {
     let connection = Connection::open(server).await?;
     match command {
-        Bucket::Create(create) => self::create(create, &connection, server.json).await,
+        Bucket::Create(create) => self::create(*create, &connection, server.json).await,
         Bucket::Describe { bucket } => {
             let asked = connection.request(proto::DescribeBucketRequest { bucket });
             let reply = connection.buckets().describe(asked).await?.into_inner();
@@ -81,6 +81,8 @@ async fn properties(
         validator: validator.await?,
         merge_on_put: create.merge_on_put,
         value_bytes_max: create.value_bytes_max,
+        value_bytes_warn: create.value_bytes_warn,
+        ttl_ms: create.ttl_ms,
     })
 }
 
@@ -155,6 +157,8 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "validator": binding(&properties.validator),
         "merge_on_put": properties.merge_on_put(),
         "value_bytes_max": properties.value_bytes_max(),
+        "value_bytes_warn": properties.value_bytes_warn(),
+        "ttl_ms": properties.ttl_ms(),
     })
 }
 
@@ -180,6 +184,9 @@ fn as_line(name: &str, properties: &proto::Properties) -> String {
     }
     if properties.merge_on_put() {
         line += " merge-on-put";
+    }
+    if properties.ttl_ms() > 0 {
+        line += &format!(" ttl={}ms", properties.ttl_ms());
     }
     line
 }

@@ -70,6 +70,11 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         (None, true) => seen(&connection, &put.bucket, &put.key).await?,
         (None, false) => Bytes::new(),
     };
+    let condition = match (put.if_absent, put.if_context) {
+        (true, _) => proto::Condition::IfAbsent,
+        (false, true) => proto::Condition::IfContext,
+        (false, false) => proto::Condition::Unspecified,
+    };
     let asked = proto::PutRequest {
         bucket: put.bucket,
         key: put.key.into(),
@@ -80,6 +85,8 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         w: put.write.w,
         pw: put.write.pw,
         ack: ack(&put.write).into(),
+        ttl_ms: put.ttl_ms,
+        condition: condition.into(),
     };
     let reply = connection
         .kv()
@@ -96,6 +103,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
             "primaries_answered": reply.primaries_answered,
             "coordinator": reply.coordinator,
             "dot": reply.dot,
+            "warnings": reply.warnings,
         }));
         return Ok(());
     }
@@ -108,6 +116,9 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
     }
     if let Some(merged) = &reply.merged {
         eprintln!("stored: {}", readable(&merged.value));
+    }
+    for warning in &reply.warnings {
+        eprintln!("warning: {warning}");
     }
     print_standing(&reply.context, reply.siblings);
     Ok(())

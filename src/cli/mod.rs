@@ -11,6 +11,7 @@ pub mod connection;
 pub mod demo;
 pub mod dev;
 pub mod key_value;
+pub mod keys;
 pub mod local;
 mod members;
 pub mod output;
@@ -65,6 +66,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Put(put) => key_value::put(put, &server).await,
         Command::Delete(delete) => key_value::delete(delete, &server).await,
         Command::Watch(watch) => watch::run(watch, &server).await,
+        Command::Keys(keys) => keys::run(keys, &server).await,
         Command::Bucket(bucket) => bucket::run(bucket, &server).await,
         Command::Plugin(plugin) => plugin::run(plugin, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,

@@ -18,6 +18,9 @@ pub fn value(value: &proto::Value) -> Value {
         "metadata": value.metadata,
         "written_at_ms": value.written_at_ms,
     });
+    if let Some(at) = value.expires_at_ms {
+        object["expires_at_ms"] = json!(at);
+    }
     match std::str::from_utf8(&value.value) {
         Ok(text) => object["value"] = json!(text),
         Err(_) => object["value_hex"] = json!(hex::encode(&value.value)),

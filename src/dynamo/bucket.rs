@@ -7,7 +7,7 @@
 
 use super::codec::{DecodeError, Reader, Writer};
 use super::names::{BucketName, Digest};
-use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
@@ -72,6 +72,10 @@ pub struct Properties {
     pub validator: Option<Binding>,
     /// Bytes of a value.
     pub value_bytes_max: usize,
+    /// Bytes of a value from which on a put's reply warns.
+    pub value_bytes_warn: Option<usize>,
+    /// How long a value lives whose put does not say so; none: for good.
+    pub ttl_ms: Option<u64>,
 }
 
 impl Default for Properties {
@@ -88,6 +92,8 @@ impl Default for Properties {
             merge_on_put: false,
             validator: None,
             value_bytes_max: VALUE_BYTES_MAX,
+            value_bytes_warn: None,
+            ttl_ms: None,
         }
     }
 }
@@ -111,6 +117,12 @@ pub enum PropertiesError {
     },
     #[error("the value limit is {found} bytes; give 1 to {VALUE_BYTES_MAX}")]
     ValueLimit { found: usize },
+    #[error(
+        "the value warning is at {found} bytes, the value limit at {limit}; give 1 to {limit}, or 0 for none"
+    )]
+    ValueWarning { found: usize, limit: usize },
+    #[error("the time to live is {found} ms; give 1 to {TTL_MS_MAX}, or 0 for good")]
+    TimeToLive { found: u64 },
     #[error("the {role} is granted {found} units of fuel; give 1 to {FUEL_MAX}")]
     Fuel { role: &'static str, found: u64 },
     #[error("the params of the {role} have {found} bytes, the limit is {PARAMS_BYTES_MAX}")]
@@ -118,6 +130,11 @@ pub enum PropertiesError {
     #[error("merge-on-put needs a policy that merges; bind a resolver or choose last-write-wins")]
     NothingToMerge,
 }
+
+/// Bits of the byte that held the acknowledgement alone; what a bit announces stands at the end.
+const TAG_DURABLE: u8 = 1;
+const TAG_WARNS: u8 = 2;
+const TAG_EXPIRES: u8 = 4;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -132,6 +149,17 @@ impl Properties {
         if self.value_bytes_max == 0 || self.value_bytes_max > VALUE_BYTES_MAX {
             let found = self.value_bytes_max;
             return Err(PropertiesError::ValueLimit { found });
+        }
+        let limit = self.value_bytes_max;
+        if let Some(found) = self.value_bytes_warn
+            && !(1..=limit).contains(&found)
+        {
+            return Err(PropertiesError::ValueWarning { found, limit });
+        }
+        if let Some(found) = self.ttl_ms
+            && !(1..=TTL_MS_MAX).contains(&found)
+        {
+            return Err(PropertiesError::TimeToLive { found });
         }
         if self.merge_on_put && self.policy == Policy::Siblings {
             return Err(PropertiesError::NothingToMerge);
@@ -177,7 +205,7 @@ impl Properties {
         writer.byte(self.n);
         writer.byte(self.r);
         writer.byte(self.w);
-        writer.byte(u8::from(self.ack == Ack::Durable));
+        writer.byte(self.tag());
         writer.byte(u8::from(self.merge_on_put));
         writer.number(self.value_bytes_max as u64);
         match &self.policy {
@@ -194,13 +222,30 @@ impl Properties {
         }
         writer.byte(self.pr);
         writer.byte(self.pw);
+        if let Some(bytes) = self.value_bytes_warn {
+            writer.number(bytes as u64);
+        }
+        if let Some(ms) = self.ttl_ms {
+            writer.number(ms);
+        }
+    }
+
+    fn tag(&self) -> u8 {
+        let bit = |is_set: bool, tag: u8| if is_set { tag } else { 0 };
+        bit(self.ack == Ack::Durable, TAG_DURABLE)
+            | bit(self.value_bytes_warn.is_some(), TAG_WARNS)
+            | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
-        let ack = match decode_flag(reader)? {
-            true => Ack::Durable,
-            false => Ack::Buffered,
+        let tag = reader.byte()?;
+        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES) != 0 {
+            return Err(DecodeError::Malformed("a bucket's tag"));
+        }
+        let ack = match tag & TAG_DURABLE {
+            0 => Ack::Buffered,
+            _ => Ack::Durable,
         };
         let properties = Self {
             n,
@@ -221,6 +266,14 @@ impl Properties {
             },
             pr: reader.byte()?,
             pw: reader.byte()?,
+            value_bytes_warn: match tag & TAG_WARNS {
+                0 => None,
+                _ => Some(reader.number_max("a value warning", VALUE_BYTES_MAX)?),
+            },
+            ttl_ms: match tag & TAG_EXPIRES {
+                0 => None,
+                _ => Some(reader.number()?),
+            },
         };
         match properties.check() {
             Ok(()) => Ok(properties),
@@ -265,3 +318,36 @@ fn decode_flag(reader: &mut Reader) -> Result<bool, DecodeError> {
 
 /// The buckets that a node knows: an immutable snapshot, handed to its shards.
 pub type BucketTable = BTreeMap<BucketName, Properties>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(properties: &Properties) -> Bytes {
+        let mut writer = Writer::default();
+        properties.encode(&mut writer);
+        writer.finish()
+    }
+
+    #[test]
+    fn what_was_stored_before_there_were_warnings_and_expiry_is_still_read() {
+        // n, r, w, durable, no merge on put, 1 MiB, siblings, no validator: the bytes of the release before.
+        let old = Bytes::from_static(b"\x03\x02\x02\x01\x00\x80\x80\x40\x00\x00");
+        assert_eq!(encoded(&Properties::default()), old);
+        let mut reader = Reader::new(old);
+        assert_eq!(Properties::decode(&mut reader), Ok(Properties::default()));
+    }
+
+    #[test]
+    fn warning_and_time_to_live_survive_the_trip() {
+        let properties = Properties {
+            ack: Ack::Buffered,
+            value_bytes_warn: Some(1_000),
+            ttl_ms: Some(86_400_000),
+            ..Properties::default()
+        };
+        let mut reader = Reader::new(encoded(&properties));
+        assert_eq!(Properties::decode(&mut reader), Ok(properties));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+}

@@ -5,6 +5,7 @@
 //! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
 
 use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
@@ -16,6 +17,7 @@ use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
+use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
@@ -26,6 +28,7 @@ pub const INBOX_MAX: usize = 16 * 1024;
 
 pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
+pub type ListOutcome = Result<Box<Keys>, GetError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
@@ -56,6 +59,11 @@ pub enum Input {
         request: Box<PutRequest>,
         timeout_ms: u64,
         reply: oneshot::Sender<PutOutcome>,
+    },
+    List {
+        stretch: Stretch,
+        timeout_ms: u64,
+        reply: oneshot::Sender<ListOutcome>,
     },
     Message {
         from: NodeId,

@@ -10,6 +10,7 @@ pub mod dialing;
 pub mod feed;
 mod foundation;
 pub mod inbox;
+pub mod keys;
 pub mod listening;
 pub mod meeting;
 pub mod office;

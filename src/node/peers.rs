@@ -63,6 +63,7 @@ enum Asked {
     Read,
     Write,
     Forward,
+    List,
     Repair,
 }
 
@@ -236,11 +237,13 @@ fn asked(message: &Message) -> Option<Asked> {
         Message::Read { .. } => Some(Asked::Read),
         Message::Write { .. } => Some(Asked::Write),
         Message::Forward { .. } => Some(Asked::Forward),
+        Message::List { .. } => Some(Asked::List),
         Message::Repair { .. } => Some(Asked::Repair),
         Message::Repaired { .. } => None,
         Message::ReadReply { .. } | Message::WriteReply { .. } | Message::ForwardReply { .. } => {
             None
         }
+        Message::ListReply { .. } => None,
         Message::Ping { .. } | Message::Pong { .. } => None,
     }
 }
@@ -254,6 +257,10 @@ fn broken(ticket: Ticket, kind: Asked) -> Message {
             outcome: Err(unreachable),
         },
         Asked::Write => Message::WriteReply {
+            ticket,
+            outcome: Err(unreachable),
+        },
+        Asked::List => Message::ListReply {
             ticket,
             outcome: Err(unreachable),
         },

@@ -41,7 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// How much longer than its deadline a request is waited for before it is given up as lost.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 /// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 /// Stages of transfers that wait to be told: both of every partition.
@@ -58,7 +58,7 @@ pub struct Node {
     pub plugins: Arc<Plugins>,
     pub store: Store,
     pub feed: Arc<Feed>,
-    switchboard: Switchboard,
+    pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
 }

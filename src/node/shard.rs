@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use super::commit::{Committing, Release};
 use super::feed::tail::Tail;
-use super::inbox::{GetOutcome, Inbox, Input, Progress, PutOutcome, Repairs};
+use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
 use super::peers::Peers;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
@@ -56,6 +56,7 @@ struct Clients {
     used: u64,
     gets: HashMap<ClientId, oneshot::Sender<GetOutcome>>,
     puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
+    lists: HashMap<ClientId, oneshot::Sender<ListOutcome>>,
 }
 
 impl Shard {
@@ -153,6 +154,19 @@ impl Shard {
                     timeout_ms,
                 });
             }
+            Input::List {
+                stretch,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.lists.insert(client, reply);
+                self.step(Event::List {
+                    client,
+                    stretch,
+                    timeout_ms,
+                });
+            }
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
@@ -225,6 +239,11 @@ impl Shard {
             // A client that has hung up misses nothing.
             Effect::ReplyGet { client, outcome } => {
                 if let Some(reply) = self.clients.gets.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
+            Effect::ReplyList { client, outcome } => {
+                if let Some(reply) = self.clients.lists.remove(&client) {
                     drop(reply.send(outcome));
                 }
             }

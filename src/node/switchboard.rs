@@ -35,7 +35,7 @@ impl Switchboard {
     }
 
     /// As `Share::holds` has it.
-    fn of_partition(&self, partition: PartitionId) -> &Inbox {
+    pub fn of_partition(&self, partition: PartitionId) -> &Inbox {
         &self.shards[usize::from(partition.0) % self.shards.len()].inbox
     }
 

@@ -56,6 +56,11 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
             .map_or(defaults.value_bytes_max, |bytes| {
                 usize::try_from(bytes).unwrap_or(usize::MAX)
             }),
+        value_bytes_warn: properties
+            .value_bytes_warn
+            .filter(|bytes| *bytes > 0)
+            .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
+        ttl_ms: properties.ttl_ms.filter(|ms| *ms > 0),
     };
     decoded.check()?;
     Ok(decoded)
@@ -80,6 +85,8 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         validator: properties.validator.as_ref().map(encode_binding),
         merge_on_put: Some(properties.merge_on_put),
         value_bytes_max: Some(properties.value_bytes_max as u64),
+        value_bytes_warn: Some(properties.value_bytes_warn.unwrap_or(0) as u64),
+        ttl_ms: Some(properties.ttl_ms.unwrap_or(0)),
     }
 }
 

@@ -5,7 +5,10 @@ use super::proto::v1 as proto;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::Dot;
 use crate::dynamo::causality::version::{Content, Version, VersionError};
-use crate::dynamo::coordinator::request::{GetReply, GetRequest, PutReply, PutRequest, Resolved};
+use crate::dynamo::coordinator::request::{
+    GetReply, GetRequest, PutReply, PutRequest, Resolved, Ttl, TtlError,
+};
+use crate::dynamo::coordinator::warning::Warning;
 use crate::dynamo::names::{BucketName, Key, NameError};
 use crate::limits::VALUE_BYTES_MAX;
 use bytes::Bytes;
@@ -21,6 +24,21 @@ pub enum RequestDecodeError {
     Context(#[from] ContextError),
     #[error(transparent)]
     Number(#[from] PropertiesDecodeError),
+    #[error(transparent)]
+    Ttl(#[from] TtlError),
+    #[error(
+        "condition is {found}, which this release does not know; give 1 (if absent), 2 (if context), or none"
+    )]
+    Condition { found: i32 },
+}
+
+/// What has to be so before a put is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// No live value stands under the key.
+    IfAbsent,
+    /// Nothing stands under the key that the context does not cover.
+    IfContext,
 }
 
 type Decoded<T> = Result<T, RequestDecodeError>;
@@ -45,8 +63,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         content: Content::Value(request.value),
         content_type: request.content_type,
         metadata: request.metadata.into_iter().collect(),
-        written_at_ms: 0,
-        merged_by: None,
+        ..Version::value(Bytes::new(), 0)
     };
     version.check(VALUE_BYTES_MAX)?;
     Ok(PutRequest {
@@ -56,7 +73,18 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         w: number("w", request.w)?,
         pw: number("pw", request.pw)?,
         ack,
+        ttl: Ttl::of(request.ttl_ms)?,
     })
+}
+
+/// None: whatever stands there. What a later release may mean by another number is not guessed.
+pub fn decode_condition(condition: i32) -> Decoded<Option<Condition>> {
+    match proto::Condition::try_from(condition) {
+        Ok(proto::Condition::Unspecified) => Ok(None),
+        Ok(proto::Condition::IfAbsent) => Ok(Some(Condition::IfAbsent)),
+        Ok(proto::Condition::IfContext) => Ok(Some(Condition::IfContext)),
+        Err(_) => Err(RequestDecodeError::Condition { found: condition }),
+    }
 }
 
 pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
@@ -69,6 +97,7 @@ pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
         w: number("w", request.w)?,
         pw: number("pw", request.pw)?,
         ack,
+        ttl: Ttl::default(),
     })
 }
 
@@ -105,6 +134,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
         coordinator: reply.coordinator.as_str().to_owned(),
         dot: reply.dot.to_string(),
         ring_hash: 0,
+        warnings: reply.warnings.iter().map(Warning::to_string).collect(),
     }
 }
 
@@ -146,6 +176,7 @@ fn encode_value(version: Version) -> proto::Value {
         content_type: version.content_type,
         metadata: version.metadata.into_iter().collect(),
         written_at_ms: version.written_at_ms,
+        expires_at_ms: version.expires_at_ms,
     }
 }
 

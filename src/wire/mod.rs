@@ -7,8 +7,11 @@
 
 pub mod bucket;
 pub mod key_value;
+pub mod keys;
 pub mod peer;
 pub mod proto;
 pub mod put_error;
 pub mod repair;
+pub mod resolved;
+pub mod warning;
 pub mod watch;

@@ -3,18 +3,18 @@
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
 use super::proto::peer as proto;
-use super::put_error;
-use super::repair;
+use super::{keys, put_error, repair, resolved, warning};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::causality::context::{Context, ContextError};
 use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::causality::version::Version;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
-use crate::dynamo::coordinator::request::{PutError, PutReply, PutRequest, Resolved};
+use crate::dynamo::coordinator::request::{PutReply, PutRequest, Ttl, TtlError};
 use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
 use crate::dynamo::replica::record::Replaced;
+use crate::dynamo::replica::stretch::Listed;
 use crate::limits::RETAINED_MERGES_MAX;
 use bytes::Bytes;
 use proto::envelope::Body;
@@ -30,6 +30,10 @@ pub enum PeerDecodeError {
     Name(#[from] NameError),
     #[error("an object in a message {0}")]
     Bytes(#[from] DecodeError),
+    #[error("a put in a message was refused: {0}")]
+    Ttl(#[from] TtlError),
+    #[error("a listing in a message was refused: {0}")]
+    Stretch(#[from] keys::StretchDecodeError),
     #[error("a comparison {0}")]
     Repair(#[from] repair::RepairDecodeError),
     #[error("a context in a message was refused: {0}")]
@@ -78,6 +82,13 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
         }),
         Body::Forward(forward) => decode_forward(ticket, forward),
         Body::ForwardReply(reply) => decode_forward_reply(ticket, reply),
+        Body::List(list) => Ok(Message::List {
+            ticket,
+            hint_for: decode_home(&list.hint_for)?,
+            placement_version: list.placement_version,
+            stretch: keys::decode_stretch(list)?,
+        }),
+        Body::ListReply(reply) => decode_list_reply(ticket, reply),
         Body::Repair(repair) => Ok(repair::decode_ask(ticket, repair)?),
         Body::Repaired(repaired) => Ok(repair::decode_answer(ticket, repaired)?),
         Body::Ping(_) => Ok(Message::Ping { ticket }),
@@ -126,6 +137,17 @@ fn encode_body(message: &Message) -> Body {
             timeout_ms,
             ..
         } => Body::Forward(encode_forward(request, *timeout_ms)),
+        Message::List {
+            stretch,
+            hint_for,
+            placement_version,
+            ..
+        } => Body::List(proto::List {
+            hint_for: encode_home(hint_for),
+            placement_version: *placement_version,
+            ..keys::encode_stretch(stretch)
+        }),
+        Message::ListReply { outcome, .. } => Body::ListReply(encode_list_reply(outcome)),
         Message::Repair {
             partition, n, ask, ..
         } => Body::Repair(repair::encode_ask(*partition, *n, ask)),
@@ -139,6 +161,24 @@ fn encode_body(message: &Message) -> Body {
         Message::Ping { .. } => Body::Ping(proto::Ping {}),
         Message::Pong { .. } => Body::Pong(proto::Pong {}),
     }
+}
+
+fn encode_list_reply(outcome: &Result<Listed, ReplicaFailure>) -> proto::ListReply {
+    match outcome {
+        Ok(listed) => keys::encode_listed(listed),
+        Err(failure) => proto::ListReply {
+            failure: Some(encode_failure(failure)),
+            ..proto::ListReply::default()
+        },
+    }
+}
+
+fn decode_list_reply(ticket: Ticket, mut reply: proto::ListReply) -> Decoded<Message> {
+    let outcome = match reply.failure.take() {
+        Some(failure) => Err(decode_failure(failure)),
+        None => Ok(keys::decode_listed(reply)?),
+    };
+    Ok(Message::ListReply { ticket, outcome })
 }
 
 fn encode_key(key: &Key) -> proto::Key {
@@ -228,6 +268,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
             Some(Ack::Durable) => 2,
         },
         timeout_ms,
+        ttl_ms: request.ttl.as_ms(),
     }
 }
 
@@ -245,6 +286,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
             2 => Some(Ack::Durable),
             _ => None,
         },
+        ttl: Ttl::of(forward.ttl_ms)?,
     };
     Ok(Message::Forward {
         ticket,
@@ -260,7 +302,7 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
         counter: reply.dot.counter,
         context: encode_clock(&reply.context),
         siblings: reply.siblings as u64,
-        resolved: Some(encode_resolved(&reply.resolved)),
+        resolved: Some(resolved::encode(&reply.resolved)),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
@@ -269,6 +311,7 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
             .as_ref()
             .map(encode_version)
             .unwrap_or_default(),
+        warnings: reply.warnings.iter().map(warning::encode).collect(),
     }
 }
 
@@ -295,7 +338,10 @@ fn decode_forward_reply(ticket: Ticket, reply: proto::ForwardReply) -> Decoded<M
     use proto::forward_reply::Outcome;
     let outcome = match reply.outcome.ok_or(PeerDecodeError::Missing("outcome"))? {
         Outcome::Stored(stored) => Ok(Box::new(decode_stored(stored)?)),
-        Outcome::Error(error) => Err(decode_error(error)?),
+        Outcome::Error(error) => {
+            let kind = error.kind.ok_or(PeerDecodeError::Missing("error"))?;
+            Err(put_error::decode(kind)?)
+        }
     };
     Ok(Message::ForwardReply { ticket, outcome })
 }
@@ -318,66 +364,10 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
             true => None,
             false => Some(decode_version(stored.merged)?),
         },
-        resolved: decode_resolved(stored.resolved.unwrap_or_default())?,
+        resolved: resolved::decode(stored.resolved.unwrap_or_default())?,
         replicas_answered: stored.replicas_answered as usize,
         primaries_answered: stored.primaries_answered as usize,
         coordinator,
-    })
-}
-
-fn encode_resolved(resolved: &Resolved) -> proto::Resolved {
-    match resolved {
-        Resolved::Single => proto::Resolved::default(),
-        Resolved::Merged { by, fuel } => proto::Resolved {
-            kind: 1,
-            by: by
-                .map(|digest| Bytes::copy_from_slice(&digest.0))
-                .unwrap_or_default(),
-            fuel: *fuel,
-            reason: String::new(),
-        },
-        Resolved::Siblings { reason } => proto::Resolved {
-            kind: 2,
-            reason: reason.clone(),
-            ..proto::Resolved::default()
-        },
-    }
-}
-
-fn decode_resolved(resolved: proto::Resolved) -> Decoded<Resolved> {
-    Ok(match resolved.kind {
-        1 => Resolved::Merged {
-            by: match resolved.by.is_empty() {
-                true => None,
-                false => Some(Reader::new(resolved.by).digest()?),
-            },
-            fuel: resolved.fuel,
-        },
-        2 => Resolved::Siblings {
-            reason: resolved.reason,
-        },
-        _ => Resolved::Single,
-    })
-}
-
-fn decode_error(error: proto::Error) -> Decoded<PutError> {
-    use proto::error::Kind;
-    Ok(match error.kind.ok_or(PeerDecodeError::Missing("error"))? {
-        Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::new(&name)?),
-        Kind::Refused(refused) => PutError::Refused {
-            code: refused.code,
-            message: refused.message,
-        },
-        Kind::Unvalidated(message) => PutError::Unvalidated(message),
-        Kind::TooLarge(message) => PutError::TooLarge(message),
-        Kind::NotStored(message) => PutError::NotStored(message),
-        Kind::Overloaded(limit) => PutError::Overloaded {
-            limit: limit as usize,
-        },
-        Kind::Unknown(unknown) => PutError::Unknown {
-            acknowledged: unknown.acknowledged as usize,
-            needed: unknown.needed as usize,
-            reason: unknown.reason,
-        },
+        warnings: warning::decode(stored.warnings),
     })
 }

@@ -1,11 +1,14 @@
-//! Why a put that was passed on was not acknowledged, in protobuf, on its way back.
+//! Why a put was not acknowledged, between nodes.
+//!
+//! Invariant: what says that nothing was stored, or that something may be, says so on the other side as well.
 
 use super::proto::peer as proto;
 use crate::dynamo::coordinator::request::PutError;
+use crate::dynamo::names::{BucketName, NameError};
+use proto::error::Kind;
 
-/// The error as it travels.
+/// Why a put that was passed on was not acknowledged, as it travels.
 pub fn encode(error: &PutError) -> proto::Error {
-    use proto::error::Kind;
     let kind = match error {
         PutError::NoSuchBucket(name) => Kind::NoSuchBucket(name.as_str().to_owned()),
         PutError::Refused { code, message } => Kind::Refused(proto::Refused {
@@ -29,4 +32,26 @@ pub fn encode(error: &PutError) -> proto::Error {
         }),
     };
     proto::Error { kind: Some(kind) }
+}
+
+/// What the coordinator meant.
+pub fn decode(kind: Kind) -> Result<PutError, NameError> {
+    Ok(match kind {
+        Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::new(&name)?),
+        Kind::Refused(refused) => PutError::Refused {
+            code: refused.code,
+            message: refused.message,
+        },
+        Kind::Unvalidated(message) => PutError::Unvalidated(message),
+        Kind::TooLarge(message) => PutError::TooLarge(message),
+        Kind::NotStored(message) => PutError::NotStored(message),
+        Kind::Overloaded(limit) => PutError::Overloaded {
+            limit: limit as usize,
+        },
+        Kind::Unknown(unknown) => PutError::Unknown {
+            acknowledged: unknown.acknowledged as usize,
+            needed: unknown.needed as usize,
+            reason: unknown.reason,
+        },
+    })
 }

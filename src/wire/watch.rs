@@ -69,8 +69,8 @@ impl Position {
     }
 }
 
-/// One event as it travels.
-pub fn encode(told: Told, position: &Position) -> proto::WatchResponse {
+/// One event as it travels at this time of the wall clock.
+pub fn encode(told: Told, position: &Position, wall_ms: u64) -> proto::WatchResponse {
     proto::WatchResponse {
         position: position.encode(),
         event: Some(match told {
@@ -80,7 +80,7 @@ pub fn encode(told: Told, position: &Position) -> proto::WatchResponse {
                 key: change.key.bytes().clone(),
                 dots: change.dots.iter().map(ToString::to_string).collect(),
                 standing: change.standing as u32,
-                is_live: change.is_live,
+                is_live: change.is_live(wall_ms),
             }),
         }),
     }

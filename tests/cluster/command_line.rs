@@ -120,6 +120,57 @@ async fn put_get_and_delete_speak_json_and_their_contexts_fit_each_other() {
 }
 
 #[tokio::test]
+async fn keys_are_listed_one_in_a_line_and_puts_can_be_conditional_and_temporary() {
+    let (stage, shell) = shell().await;
+    shell.line(&["bucket", "create", "notes"]).await;
+    assert!(shell.lines(&["keys", "notes"]).await.is_empty());
+    for key in ["anna", "arno", "bert"] {
+        let stored = ["put", "notes", key, "v", "--w", "3", "--if-absent"];
+        shell.line(&stored).await;
+    }
+    let refused = shell
+        .error(&["put", "notes", "anna", "w", "--if-absent"])
+        .await;
+    assert!(refused.contains("the key was to be absent"), "{refused}");
+    shell
+        .line(&[
+            "put",
+            "notes",
+            "arno",
+            "w",
+            "--replace",
+            "--if-context",
+            "--ttl-ms",
+            "1",
+            "--w",
+            "3",
+        ])
+        .await;
+    super::stage::until("it expires", async || {
+        !shell
+            .run(&["get", "notes", "arno"], "")
+            .await
+            .status
+            .success()
+    })
+    .await;
+    let listed = shell.lines(&["keys", "notes"]).await;
+    let mut keys: Vec<&str> = listed
+        .iter()
+        .filter_map(|line| line["key"].as_str())
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["anna", "bert"]);
+    assert_eq!(
+        shell.lines(&["keys", "notes", "--limit", "1"]).await.len(),
+        1
+    );
+    let prefixed = shell.line(&["keys", "notes", "--prefix", "b"]).await;
+    assert_eq!(prefixed["key"], json!("bert"));
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_value_comes_from_standard_input_and_goes_to_standard_output_alone() {
     let (stage, shell) = shell().await;
     shell.line(&["bucket", "create", "notes"]).await;

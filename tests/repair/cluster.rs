@@ -243,7 +243,7 @@ impl Cluster {
                     self.replies += 1;
                     self.acknowledged += u64::from(outcome.is_ok());
                 }
-                Effect::ReplyGet { .. } => self.replies += 1,
+                Effect::ReplyGet { .. } | Effect::ReplyList { .. } => self.replies += 1,
                 Effect::Ask { .. } | Effect::Changed(_) => {}
             }
         }
@@ -311,6 +311,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            ttl: Default::default(),
         };
         let event = Event::Put {
             client: ClientId(self.clients),

@@ -59,7 +59,7 @@ fn thinned(bytes: Bytes) -> Bytes {
     };
     let last = record.object.versions().map(|(dot, _)| dot).last();
     match last {
-        Some(dot) if record.object.has_siblings() => {
+        Some(dot) if record.object.has_siblings(0) => {
             let covers = Context::from_clock([(dot.actor, dot.counter)].into_iter());
             record.object.discard(&covers);
             record.encode()

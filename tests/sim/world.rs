@@ -21,7 +21,7 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Policy};
 use rejoin::dynamo::causality::dot::Dot;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest};
+use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -493,6 +493,7 @@ impl World {
             }
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+            Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
             Effect::Progress { .. } => {} // The members of a run never change.
             Effect::Changed(_) => {}      // Nobody watches.
         }
@@ -727,6 +728,7 @@ impl World {
                     w,
                     pw,
                     ack,
+                    ttl: Ttl::default(),
                 };
                 let request = Box::new(request);
                 let event = Event::Put {
@@ -785,6 +787,7 @@ fn feed(message: &Message) -> Vec<u8> {
         },
         Message::Ping { .. } => bytes.push(8),
         Message::Pong { .. } => bytes.push(9),
+        Message::List { .. } | Message::ListReply { .. } => bytes.push(10),
     }
     bytes
 }

@@ -3,13 +3,13 @@
 //! Invariant: whatever an effect asks for is done, told, or both.
 
 use super::Command;
-use super::telling::Names;
+use super::telling::{Names, listed};
 use bytes::Bytes;
 use rejoin::dynamo::bucket::{Ack, Binding, BucketTable, Policy, Properties};
 use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest};
+use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
 use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
@@ -23,9 +23,10 @@ use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::Record;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
+use rejoin::dynamo::replica::stretch::Stretch;
 use rejoin::dynamo::ring::change::{Change, Progress};
 use rejoin::dynamo::ring::member::Member;
-use rejoin::dynamo::ring::partition::Partitions;
+use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use std::cell::RefCell;
@@ -141,6 +142,7 @@ fn properties(command: &Command<'_>) -> Properties {
         policy,
         merge_on_put: command.has("merge-on-put"),
         validator: command.has("validator").then(|| Binding::new(VALIDATOR)),
+        ttl_ms: command.number("ttl_ms"),
         ..Properties::default()
     };
     properties.check().expect("good properties");
@@ -208,6 +210,7 @@ impl<S: Storage> Cast<S> {
         match command.verb {
             "get" => self.get(command),
             "put" | "delete" => self.put(command),
+            "list" => self.list(command),
             "cut" => self.set_wires(command, Wire::Refuses),
             "lose" => self.set_wires(command, Wire::Swallows),
             "hold" => self.set_wires(command, Wire::Holds),
@@ -262,11 +265,30 @@ impl<S: Storage> Cast<S> {
             w: command.number("w"),
             pw: command.number("pw"),
             ack: None,
+            ttl: Ttl::of(command.number("ttl_ms")).expect("in bounds"),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
         let event = Event::Put {
             client,
             request: Box::new(request),
+            timeout_ms,
+        };
+        self.step(&node(command.text("via")), event);
+    }
+
+    fn list(&mut self, command: &Command<'_>) {
+        let text = |name| Bytes::copy_from_slice(command.get(name).unwrap_or("").as_bytes());
+        let stretch = Stretch {
+            bucket: bucket(),
+            partition: PartitionId(0),
+            prefix: text("prefix"),
+            after: text("after"),
+            items_max: command.number("items").unwrap_or(100),
+        };
+        let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
+        let event = Event::List {
+            client: self.client(command),
+            stretch,
             timeout_ms,
         };
         self.step(&node(command.text("via")), event);
@@ -442,6 +464,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.got(&outcome));
             }
+            Effect::ReplyList { outcome, .. } => self.told.push(listed(&outcome)),
             Effect::ReplyPut { client, outcome } => {
                 if let Ok(reply) = &outcome {
                     self.keep_context(client, &reply.context);

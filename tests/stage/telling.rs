@@ -7,11 +7,13 @@ use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::{Actor, Dot, Incarnation};
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
+use rejoin::dynamo::coordinator::listing::Keys;
 use rejoin::dynamo::coordinator::request::{GetError, GetReply, PutError, PutReply, Resolved};
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{Key, NodeId};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::repair::inquiry::{Answer as Finding, Ask as Inquiry};
+use rejoin::dynamo::replica::stretch::ListedKey;
 
 /// Nodes by the number of their incarnation, from 1; a node that was started again has several.
 pub struct Names {
@@ -134,6 +136,25 @@ impl Names {
                 let value = version(&request.version);
                 format!("forward {} {value} context={context}", name(&request.key))
             }
+            Message::List {
+                stretch, hint_for, ..
+            } => {
+                let after = match stretch.after.is_empty() {
+                    true => String::new(),
+                    false => format!(" after {}", stretch.after.escape_ascii()),
+                };
+                let prefix = stretch.prefix.escape_ascii();
+                let hint = in_place_of(hint_for);
+                format!("list {prefix}*{after} items={}{hint}", stretch.items_max)
+            }
+            Message::ListReply { outcome, .. } => match outcome {
+                Ok(found) => {
+                    let more = if found.more { " ..." } else { "" };
+                    let keys: Vec<String> = found.keys.iter().map(listed_key).collect();
+                    format!("lists {}{more}", keys.join(","))
+                }
+                Err(failure) => format!("failed: {failure}"),
+            },
             Message::ForwardReply { outcome, .. } => match outcome {
                 Ok(reply) => format!("done {}", self.dot(reply.dot)),
                 Err(error) => format!("not done: {}", without_digests(&error.to_string())),
@@ -191,6 +212,30 @@ fn counted(replicas: usize, primaries: usize) -> String {
     }
 }
 
+fn listed_key(listed: &ListedKey) -> String {
+    let gone = if listed.is_live { "" } else { "(gone)" };
+    format!("{}{gone}", listed.key.escape_ascii())
+}
+
+/// The reply to a step of a listing.
+pub fn listed(outcome: &Result<Box<Keys>, GetError>) -> String {
+    match outcome {
+        Ok(keys) => {
+            let live: Vec<String> = keys
+                .live
+                .iter()
+                .map(|key| key.escape_ascii().to_string())
+                .collect();
+            let next = match &keys.next {
+                Some(after) => format!(" next after {}", after.escape_ascii()),
+                None => ", the end".to_owned(),
+            };
+            format!("answer keys {}{next}", live.join(","))
+        }
+        Err(error) => format!("answer error: {error}"),
+    }
+}
+
 fn name(key: &Key) -> String {
     key.bytes().escape_ascii().to_string()
 }
@@ -199,7 +244,11 @@ fn version(version: &Version) -> String {
     let value = version
         .bytes()
         .map(|bytes| bytes.escape_ascii().to_string());
-    value.unwrap_or_else(|| "deleted".to_owned())
+    let value = value.unwrap_or_else(|| "deleted".to_owned());
+    match version.expires_at_ms {
+        Some(at) => format!("{value}(until {at})"),
+        None => value,
+    }
 }
 
 fn resolved(how: &Resolved) -> String {

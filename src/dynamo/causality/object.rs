@@ -99,6 +99,16 @@ impl Object {
         }
     }
 
+    /// A context that covers what had expired at `wall_ms`: of each actor the oldest versions, for covering
+    /// one covers all before it.
+    pub fn expired(&self, wall_ms: u64) -> Context {
+        Context::from_clock(self.entries.iter().map(|(actor, entry)| {
+            let oldest_first = entry.versions.iter().rev();
+            let expired = oldest_first.take_while(|version| version.is_expired(wall_ms));
+            (*actor, entry.covered() + expired.count() as u64)
+        }))
+    }
+
     /// A context that covers everything known here: the paper's `join`.
     pub fn context(&self) -> Context {
         Context::from_clock(self.entries.iter().map(|(actor, entry)| (*actor, entry.n)))
@@ -140,16 +150,22 @@ impl Object {
         versions.next().map(|(_, version)| version)
     }
 
-    /// The versions that hold a value.
-    pub fn live(&self) -> impl Iterator<Item = &Version> {
+    /// The versions that hold a value, also those whose time has passed.
+    pub fn values(&self) -> impl Iterator<Item = &Version> {
         self.versions()
             .map(|(_, version)| version)
             .filter(|version| !version.is_tombstone())
     }
 
+    /// The versions that a reader at this wall-clock time is shown.
+    pub fn live(&self, wall_ms: u64) -> impl Iterator<Item = &Version> {
+        self.values()
+            .filter(move |version| version.is_live(wall_ms))
+    }
+
     /// More than one live version: somebody has to choose or merge.
-    pub fn has_siblings(&self) -> bool {
-        self.live().nth(1).is_some()
+    pub fn has_siblings(&self, wall_ms: u64) -> bool {
+        self.live(wall_ms).nth(1).is_some()
     }
 
     /// Whether everything that `other` knows is known here, and nothing it holds is missing.

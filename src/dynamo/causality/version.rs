@@ -3,6 +3,9 @@
 //! Dynamo 4.4: each write is a new, immutable version. The paper has no delete; a tombstone is a
 //! version like any other. Knows nothing of its dot: the object that holds it does.
 //!
+//! A version whose time has passed is hidden by whoever reads it and stays stored: expiry writes nothing, so
+//! replicas that hold the same bytes go on holding the same bytes (law 6).
+//!
 //! Invariant: the write time is data for policies and plugins, never an argument about causality (law 3).
 
 use super::super::codec::{DecodeError, Reader, Writer};
@@ -31,6 +34,8 @@ pub struct Version {
     pub written_at_ms: u64,
     /// The resolver that computed this value, if a merge on put did.
     pub merged_by: Option<Digest>,
+    /// From this wall-clock time on readers hide it, milliseconds since 1970. Set by the coordinator.
+    pub expires_at_ms: Option<u64>,
 }
 
 /// Why a version was refused at the door.
@@ -48,6 +53,7 @@ pub enum VersionError {
 
 const TAG_TOMBSTONE: u8 = 1;
 const TAG_MERGED: u8 = 2;
+const TAG_EXPIRES: u8 = 4;
 
 impl Version {
     /// A value without type or metadata.
@@ -58,6 +64,7 @@ impl Version {
             metadata: BTreeMap::new(),
             written_at_ms,
             merged_by: None,
+            expires_at_ms: None,
         }
     }
 
@@ -70,6 +77,16 @@ impl Version {
 
     pub fn is_tombstone(&self) -> bool {
         self.content == Content::Tombstone
+    }
+
+    /// Whether its time has passed, by the wall clock of whoever asks.
+    pub fn is_expired(&self, wall_ms: u64) -> bool {
+        self.expires_at_ms.is_some_and(|at| at <= wall_ms)
+    }
+
+    /// Whether a reader at this wall-clock time is shown it.
+    pub fn is_live(&self, wall_ms: u64) -> bool {
+        !self.is_tombstone() && !self.is_expired(wall_ms)
     }
 
     /// The value's bytes; none for a tombstone.
@@ -126,8 +143,15 @@ impl Version {
         } else {
             0
         };
-        writer.byte(tombstone | merged);
+        let expires = match self.expires_at_ms {
+            Some(_) => TAG_EXPIRES,
+            None => 0,
+        };
+        writer.byte(tombstone | merged | expires);
         writer.number(self.written_at_ms);
+        if let Some(at) = self.expires_at_ms {
+            writer.number(at);
+        }
         if let Some(digest) = &self.merged_by {
             writer.raw(&digest.0);
         }
@@ -144,10 +168,14 @@ impl Version {
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let tag = reader.byte()?;
-        if tag & !(TAG_TOMBSTONE | TAG_MERGED) != 0 {
+        if tag & !(TAG_TOMBSTONE | TAG_MERGED | TAG_EXPIRES) != 0 {
             return Err(DecodeError::Malformed("a version's tag"));
         }
         let written_at_ms = reader.number()?;
+        let expires_at_ms = match tag & TAG_EXPIRES {
+            0 => None,
+            _ => Some(reader.number()?),
+        };
         let merged_by = match tag & TAG_MERGED {
             0 => None,
             _ => Some(reader.digest()?),
@@ -164,6 +192,7 @@ impl Version {
             metadata,
             written_at_ms,
             merged_by,
+            expires_at_ms,
         })
     }
 }
@@ -183,4 +212,48 @@ fn decode_metadata(reader: &mut Reader) -> Result<BTreeMap<String, String>, Deco
         metadata.insert(name, value);
     }
     Ok(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(version: &Version) -> Bytes {
+        let mut writer = Writer::default();
+        version.encode(&mut writer);
+        writer.finish()
+    }
+
+    fn expiring(at: u64) -> Version {
+        Version {
+            expires_at_ms: Some(at),
+            ..Version::value("milk", 7)
+        }
+    }
+
+    #[test]
+    fn the_time_to_live_is_part_of_the_bytes_and_survives_the_trip() {
+        let bytes = encoded(&expiring(1_000));
+        assert_ne!(bytes, encoded(&expiring(1_001)));
+        let mut reader = Reader::new(bytes);
+        assert_eq!(Version::decode(&mut reader), Ok(expiring(1_000)));
+        assert_eq!(reader.finish(), Ok(()));
+    }
+
+    #[test]
+    fn what_was_stored_before_there_was_expiry_is_still_read() {
+        // A tag, the write time, no type, no metadata, the value: the bytes of the release before.
+        let old = Bytes::from_static(b"\x00\x07\x00\x00\x04milk");
+        assert_eq!(encoded(&Version::value("milk", 7)), old);
+        let mut reader = Reader::new(old);
+        assert_eq!(Version::decode(&mut reader), Ok(Version::value("milk", 7)));
+    }
+
+    #[test]
+    fn a_version_is_live_until_its_time_and_not_at_it() {
+        assert!(expiring(1_000).is_live(999));
+        assert!(!expiring(1_000).is_live(1_000));
+        assert!(Version::value("milk", 7).is_live(u64::MAX));
+        assert!(!Version::tombstone(7).is_live(0));
+    }
 }

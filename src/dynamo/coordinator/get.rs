@@ -45,7 +45,7 @@ pub struct Get {
     pub client: ClientId,
     pub key: Key,
     pub deadline: Millis,
-    /// When it began; last-write-wins believes no time that lies far ahead of it.
+    /// When it began: what had expired then is not shown, and last-write-wins believes no time that lies far ahead.
     wall_ms: u64,
     properties: Properties,
     panel: Panel,
@@ -120,9 +120,9 @@ impl Get {
             return Step::Wait; // Decided; the reply only counts for repair.
         }
         match verdict {
-            Verdict::Reached if self.merged.has_siblings() => self.reconcile(),
+            Verdict::Reached if self.merged.has_siblings(self.wall_ms) => self.reconcile(),
             Verdict::Reached => {
-                let versions = self.merged.live().cloned().collect();
+                let versions = self.merged.live(self.wall_ms).cloned().collect();
                 self.answer(versions, Resolved::Single)
             }
             other => self.on_verdict(other),
@@ -133,25 +133,11 @@ impl Get {
         if verdict != Verdict::Impossible && self.panel.verdict() != Verdict::Impossible {
             return Step::Wait;
         }
-        let needed = self.panel.needed();
-        let asked = self.panel.seats();
-        let primaries = usize::from(needed.primaries);
-        if self.panel.primaries_answered() < primaries && asked >= usize::from(needed.answers) {
-            return Step::Fail(GetError::TooFewPrimaries {
-                answered: self.panel.primaries_answered(),
-                asked,
-                needed: primaries,
-            });
-        }
-        Step::Fail(GetError::TooFewReplicas {
-            answered: self.panel.answered(),
-            asked,
-            needed: usize::from(needed.answers),
-        })
+        Step::Fail(GetError::too_few(&self.panel))
     }
 
     fn reconcile(&mut self) -> Step {
-        let siblings = canonical_siblings(&self.merged);
+        let siblings = canonical_siblings(&self.merged, self.wall_ms);
         match &self.properties.policy {
             Policy::Siblings => {
                 let reason = "the bucket has no resolver".to_owned();
@@ -236,10 +222,7 @@ impl Get {
     /// The client's time is over: siblings without a resolver's word are still an answer.
     fn on_deadline(&mut self) -> Step {
         match &self.phase {
-            Phase::Gathering => Step::Fail(GetError::Deadline {
-                answered: self.panel.answered(),
-                needed: usize::from(self.panel.needed().answers),
-            }),
+            Phase::Gathering => Step::Fail(GetError::deadline(&self.panel)),
             Phase::Reconciling { siblings, .. } => {
                 let reason = "the resolver did not answer before the deadline".to_owned();
                 let siblings = siblings.clone();

@@ -29,7 +29,8 @@ pub struct Store {
 pub struct Merge {
     /// The uncovered siblings and the client's value, in canonical order.
     siblings: Vec<Version>,
-    tombstones: Vec<Version>,
+    /// Tombstones, and what has expired: kept as inputs, not shown to the resolver.
+    hidden: Vec<Version>,
     covered: Context,
 }
 
@@ -38,12 +39,14 @@ impl Merge {
     pub fn of(version: Version, context: &Context, local: &Object, uncovered: &Object) -> Self {
         let mut covered = context.clone();
         covered.join(&local.context());
-        let mut siblings: Vec<Version> = uncovered.live().cloned().collect();
-        siblings.push(version);
+        let wall_ms = version.written_at_ms;
         let versions = uncovered.versions().map(|(_, version)| version.clone());
+        let (mut siblings, hidden): (Vec<_>, Vec<_>) =
+            versions.partition(|version| version.is_live(wall_ms));
+        siblings.push(version);
         Self {
             siblings: canonical(siblings),
-            tombstones: versions.filter(Version::is_tombstone).collect(),
+            hidden,
             covered,
         }
     }
@@ -79,7 +82,7 @@ impl Merge {
 
     fn into_store(self, version: Version, merged_by: Option<Digest>) -> Store {
         let mut inputs = self.siblings;
-        inputs.extend(self.tombstones);
+        inputs.extend(self.hidden);
         Store {
             context: self.covered,
             version,

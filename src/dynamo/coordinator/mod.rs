@@ -7,9 +7,11 @@
 
 pub mod forward;
 pub mod get;
+pub mod listing;
 pub mod merge;
 pub mod panel;
 pub mod put;
 pub mod quorum;
 pub mod request;
 pub mod seat;
+pub mod warning;

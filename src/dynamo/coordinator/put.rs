@@ -30,7 +30,7 @@ mod replicating;
 pub enum Step {
     Wait,
     /// Ask the guest, then call `on_answer`.
-    Ask(Question),
+    Ask(Box<Question>),
     /// Read the local record and call `on_local`.
     ReadLocal,
     /// Coordinate this version on the local copy and call `on_stored`.
@@ -133,7 +133,7 @@ impl Put {
         }
         match &self.properties.validator {
             Some(binding) if !self.request.version.is_tombstone() => {
-                Step::Ask(self.validation(binding, &self.request.version))
+                Step::Ask(Box::new(self.validation(binding, &self.request.version)))
             }
             _ => self.read_local(),
         }
@@ -171,7 +171,8 @@ impl Put {
         }
         let mut uncovered = local.clone();
         uncovered.discard(&self.request.context);
-        if !self.properties.merge_on_put || uncovered.live().next().is_none() {
+        let now = self.request.version.written_at_ms;
+        if !self.properties.merge_on_put || uncovered.live(now).next().is_none() {
             return self.store_plain(self.request.context.clone());
         }
         self.merge(local, &uncovered)
@@ -202,7 +203,7 @@ impl Put {
             Policy::Resolver(binding) => {
                 let question = merge.question(key.clone(), binding.clone());
                 self.phase = Phase::Merging(merge);
-                Step::Ask(question)
+                Step::Ask(Box::new(question))
             }
         }
     }
@@ -243,7 +244,7 @@ impl Put {
                 let question = self.validation(validator, &store.version);
                 let store = Box::new(store);
                 self.phase = Phase::ValidatingMerged { store, fuel };
-                Step::Ask(question)
+                Step::Ask(Box::new(question))
             }
             _ => self.store_merged(store, fuel),
         }

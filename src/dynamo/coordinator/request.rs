@@ -8,6 +8,9 @@ use super::super::causality::context::Context;
 use super::super::causality::dot::Dot;
 use super::super::causality::version::{Version, VersionError};
 use super::super::names::{BucketName, Digest, Key, NodeId};
+use super::panel::Panel;
+use super::warning::Warning;
+use crate::limits::TTL_MS_MAX;
 
 /// `get(key)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +35,55 @@ pub struct PutRequest {
     pub pw: Option<u8>,
     /// In place of the bucket's.
     pub ack: Option<Ack>,
+    pub ttl: Ttl,
+}
+
+/// Why a time to live was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the time to live is {0} ms; give 1 to {TTL_MS_MAX}, 0 for good, or none for the bucket's")]
+pub struct TtlError(pub u64);
+
+/// How long a value is to live. The coordinator makes an absolute time of it, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ttl {
+    /// As long as the bucket says.
+    #[default]
+    Bucket,
+    /// For good, whatever the bucket says.
+    Never,
+    /// Milliseconds from the coordinator's acceptance on.
+    Of(u64),
+}
+
+impl Ttl {
+    /// As it is said on the wire: nothing is the bucket's, 0 is for good.
+    pub fn of(ttl_ms: Option<u64>) -> Result<Self, TtlError> {
+        match ttl_ms {
+            None => Ok(Self::Bucket),
+            Some(0) => Ok(Self::Never),
+            Some(ms @ 1..=TTL_MS_MAX) => Ok(Self::Of(ms)),
+            Some(found) => Err(TtlError(found)),
+        }
+    }
+
+    /// What `of` makes the same of.
+    pub fn as_ms(self) -> Option<u64> {
+        match self {
+            Self::Bucket => None,
+            Self::Never => Some(0),
+            Self::Of(ms) => Some(ms),
+        }
+    }
+
+    /// When a value that is accepted at `wall_ms` expires; `bucket_ms` is the bucket's time to live.
+    pub fn expires_at_ms(self, wall_ms: u64, bucket_ms: Option<u64>) -> Option<u64> {
+        let ttl_ms = match self {
+            Self::Bucket => bucket_ms,
+            Self::Never => None,
+            Self::Of(ms) => Some(ms),
+        };
+        ttl_ms.map(|ms| wall_ms.saturating_add(ms))
+    }
 }
 
 /// How the versions of a reply came about.
@@ -75,6 +127,8 @@ pub struct PutReply {
     pub replicas_answered: usize,
     pub primaries_answered: usize,
     pub coordinator: NodeId,
+    /// What its writer should look into, though the write stands.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why a get has no answer. Nothing was changed; a retry is always safe.
@@ -106,6 +160,35 @@ pub enum GetError {
         "this node coordinates {limit} requests already; retry after a pause, or at another node"
     )]
     Overloaded { limit: usize },
+}
+
+impl GetError {
+    /// Too few of a panel answered, or too few of its primaries.
+    pub(super) fn too_few(panel: &Panel) -> Self {
+        let needed = panel.needed();
+        let asked = panel.seats();
+        let primaries = usize::from(needed.primaries);
+        if panel.primaries_answered() < primaries && asked >= usize::from(needed.answers) {
+            return Self::TooFewPrimaries {
+                answered: panel.primaries_answered(),
+                asked,
+                needed: primaries,
+            };
+        }
+        Self::TooFewReplicas {
+            answered: panel.answered(),
+            asked,
+            needed: usize::from(needed.answers),
+        }
+    }
+
+    /// The time was over before enough of a panel answered.
+    pub(super) fn deadline(panel: &Panel) -> Self {
+        Self::Deadline {
+            answered: panel.answered(),
+            needed: usize::from(panel.needed().answers),
+        }
+    }
 }
 
 /// Why a put was not acknowledged.

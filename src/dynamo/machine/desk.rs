@@ -5,8 +5,9 @@
 use super::super::bucket::{BucketTable, Properties};
 use super::super::coordinator::forward::Forward;
 use super::super::coordinator::get::Get;
+use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
-use super::super::names::{Key, Millis, NodeId, Now, Ticket};
+use super::super::names::{BucketName, Key, Millis, NodeId, Now, Ticket};
 use super::super::repair::hints::Delivery;
 use super::super::ring::partition::PartitionId;
 use super::super::ring::placement::{Placement, Seats};
@@ -22,6 +23,7 @@ pub(super) enum Conversation {
     Get(Box<Get>),
     Put(Box<Put>),
     Forward(Box<Forward>),
+    List(Box<Listing>),
     Delivery(Box<Delivery>),
 }
 
@@ -60,9 +62,9 @@ impl View {
         self.placement.seats(self.placement.partition_of(key), n)
     }
 
-    /// Whether a node has to keep a key. Of a bucket that is not known yet it may.
-    pub(super) fn keeps(&self, partition: PartitionId, key: &Key, node: &NodeId) -> bool {
-        let properties = self.buckets.get(key.bucket());
+    /// Whether a node has to keep a bucket's keys in a partition. Of a bucket that is not known yet it may.
+    pub(super) fn keeps(&self, partition: PartitionId, bucket: &BucketName, node: &NodeId) -> bool {
+        let properties = self.buckets.get(bucket);
         properties.is_none_or(|known| self.placement.keeps(partition, known.n, node))
     }
 }
@@ -107,6 +109,13 @@ impl Desk {
     pub(super) fn forward(&mut self, ticket: Ticket) -> Option<&mut Forward> {
         match self.conversation(ticket) {
             Some(Conversation::Forward(forward)) => Some(forward),
+            _ => None,
+        }
+    }
+
+    pub(super) fn listing(&mut self, ticket: Ticket) -> Option<&mut Listing> {
+        match self.conversation(ticket) {
+            Some(Conversation::List(listing)) => Some(listing),
             _ => None,
         }
     }

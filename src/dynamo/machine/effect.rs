@@ -1,5 +1,6 @@
 //! What a shard wants done.
 
+use super::super::coordinator::listing::Keys;
 use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
@@ -28,6 +29,10 @@ pub enum Effect {
     ReplyPut {
         client: ClientId,
         outcome: Result<Box<PutReply>, PutError>,
+    },
+    ReplyList {
+        client: ClientId,
+        outcome: Result<Box<Keys>, GetError>,
     },
     /// This shard has come so far with a partition of a change of the owners; the others have to know.
     Progress {

@@ -5,6 +5,7 @@ use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
+use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
 use super::message::Message;
 use std::sync::Arc;
@@ -20,6 +21,11 @@ pub enum Event {
     Put {
         client: ClientId,
         request: Box<PutRequest>,
+        timeout_ms: u64,
+    },
+    List {
+        client: ClientId,
+        stretch: Stretch,
         timeout_ms: u64,
     },
     Message {

@@ -53,6 +53,9 @@ impl<S: Storage> Machine<S> {
             Message::ReadReply { outcome, .. } => {
                 matches!(outcome, Err(ReplicaFailure::Unreachable))
             }
+            Message::ListReply { outcome, .. } => {
+                matches!(outcome, Err(ReplicaFailure::Unreachable))
+            }
             Message::WriteReply { outcome, .. } => *outcome == unreachable,
             Message::Repaired { answer, .. } => {
                 matches!(**answer, Answer::Refused(Refusal::Unreachable))
@@ -65,6 +68,7 @@ impl<S: Storage> Machine<S> {
             Message::Read { .. }
             | Message::Write { .. }
             | Message::Forward { .. }
+            | Message::List { .. }
             | Message::Repair { .. }
             | Message::Ping { .. } => {
                 return self.detector.on_sign(from, self.desk.now.monotonic);
@@ -108,6 +112,7 @@ impl<S: Storage> Machine<S> {
             .filter(|(_, (_, conversation))| match conversation {
                 Conversation::Get(get) => get.asks(peer),
                 Conversation::Put(put) => put.asks(peer),
+                Conversation::List(listing) => listing.asks(peer),
                 Conversation::Forward(_) | Conversation::Delivery(_) => false,
             })
             .map(|(ticket, _)| *ticket)
@@ -119,6 +124,9 @@ impl<S: Storage> Machine<S> {
                 }
                 Some(Conversation::Put(_)) => {
                     self.with_put(ticket, effects, |put| put.on_failure(peer));
+                }
+                Some(Conversation::List(_)) => {
+                    self.with_listing(ticket, effects, |listing| listing.on_failure(peer));
                 }
                 _ => {}
             }

@@ -11,6 +11,7 @@ use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::names::{Key, NodeId, Ticket};
 use super::super::repair::inquiry::{Answer, Ask, Refusal};
 use super::super::replica::record::Replaced;
+use super::super::replica::stretch::{Listed, Stretch};
 use super::super::ring::partition::PartitionId;
 
 /// One message between two nodes.
@@ -56,6 +57,19 @@ pub enum Message {
         ticket: Ticket,
         outcome: Result<Box<PutReply>, PutError>,
     },
+    /// Name the keys that you hold of this stretch.
+    List {
+        ticket: Ticket,
+        stretch: Stretch,
+        /// The receiver stands in for this node: it names all keys that it knows.
+        hint_for: Option<NodeId>,
+        /// By which the sender knows who keeps the partition.
+        placement_version: u64,
+    },
+    ListReply {
+        ticket: Ticket,
+        outcome: Result<Listed, ReplicaFailure>,
+    },
     /// Are you there? (4.8.3)
     Ping {
         ticket: Ticket,
@@ -99,6 +113,7 @@ impl Message {
     pub fn place(&self) -> Option<Place<'_>> {
         match self {
             Self::Repair { partition, .. } => Some(Place::Partition(*partition)),
+            Self::List { stretch, .. } => Some(Place::Partition(stretch.partition)),
             _ => self.key().map(Place::Key),
         }
     }
@@ -109,6 +124,7 @@ impl Message {
             Self::Read { key, .. } | Self::Write { key, .. } => Some(key),
             Self::Forward { request, .. } => Some(&request.key),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
+            Self::List { .. } | Self::ListReply { .. } => None,
             Self::Repair { .. } | Self::Repaired { .. } => None,
             Self::Ping { .. } | Self::Pong { .. } => None,
         }
@@ -119,6 +135,7 @@ impl Message {
             Self::Read { ticket, .. } | Self::ReadReply { ticket, .. } => *ticket,
             Self::Write { ticket, .. } | Self::WriteReply { ticket, .. } => *ticket,
             Self::Forward { ticket, .. } | Self::ForwardReply { ticket, .. } => *ticket,
+            Self::List { ticket, .. } | Self::ListReply { ticket, .. } => *ticket,
             Self::Repair { ticket, .. } | Self::Repaired { ticket, .. } => *ticket,
             Self::Ping { ticket } | Self::Pong { ticket } => *ticket,
         }
@@ -140,12 +157,17 @@ impl Message {
                 ticket,
                 outcome: Err(PutError::NotStored(ReplicaFailure::Unreachable.to_string())),
             }),
+            Self::List { .. } => Some(Self::ListReply {
+                ticket,
+                outcome: Err(ReplicaFailure::Unreachable),
+            }),
             Self::Repair { .. } => Some(Self::Repaired {
                 ticket,
                 answer: Box::new(Answer::Refused(Refusal::Unreachable)),
             }),
             Self::ReadReply { .. } | Self::WriteReply { .. } | Self::ForwardReply { .. } => None,
             Self::Repaired { .. } => None,
+            Self::ListReply { .. } => None,
             Self::Ping { .. } | Self::Pong { .. } => None, // The next probe will tell.
         }
     }
@@ -164,6 +186,11 @@ impl Message {
                 object.size_bytes() + kept.map(|version| version.size_bytes()).sum::<usize>()
             }
             Self::Forward { request, .. } => request.version.size_bytes(),
+            Self::List { stretch, .. } => stretch.prefix.len() + stretch.after.len(),
+            Self::ListReply {
+                outcome: Ok(listed),
+                ..
+            } => listed.keys.iter().map(|listed| listed.key.len() + 8).sum(),
             Self::Repair { ask, .. } => ask.size_bytes(),
             Self::Repaired { answer, .. } => answer.size_bytes(),
             _ => 0,

@@ -17,6 +17,7 @@ mod gets;
 mod health;
 mod hints;
 mod inquiries;
+mod listings;
 mod passed;
 mod puts;
 mod serving;

@@ -86,7 +86,12 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let Admitted { properties, seats } = admitted;
-        request.version.written_at_ms = self.desk.now.wall_ms;
+        let wall_ms = self.desk.now.wall_ms;
+        request.version.written_at_ms = wall_ms;
+        request.version.expires_at_ms = match request.version.is_tombstone() {
+            true => None,
+            false => request.ttl.expires_at_ms(wall_ms, properties.ttl_ms),
+        };
         let needed = Needed {
             answers: request.w.unwrap_or(properties.w),
             primaries: request.pw.unwrap_or(properties.pw),
@@ -117,7 +122,7 @@ impl<S: Storage> Machine<S> {
         self.write_at(ticket, errands, effects);
         match step {
             put::Step::Wait => {}
-            put::Step::Ask(question) => self.ask(ticket, question, until, effects),
+            put::Step::Ask(question) => self.ask(ticket, *question, until, effects),
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
             put::Step::Answer(reply) => self.answer_put(ticket, Ok(reply), effects),
@@ -179,6 +184,8 @@ impl<S: Storage> Machine<S> {
             Some(put) if put.stored().is_some() => {
                 put.on_replied(closes_at);
                 let origin = put.origin.clone();
+                let warnings = outcome.as_ref().map_or(0, |reply| reply.warnings.len());
+                self.activity.put_warnings += warnings as u64;
                 self.reply_put(origin, outcome, effects);
             }
             _ => self.end_put(ticket, outcome, effects),

@@ -32,12 +32,16 @@ pub struct Activity {
     pub puts: u64,
     /// Stale replicas that were sent what they lacked after a get.
     pub read_repairs: u64,
+    /// Steps of listings that were coordinated.
+    pub lists: u64,
     /// Puts that were passed on to a node that keeps the key.
     pub forwards: u64,
     /// Questions put to guests.
     pub guest_calls: u64,
     /// Guests that gave no usable answer.
     pub guest_failures: u64,
+    /// Warnings in the replies to puts.
+    pub put_warnings: u64,
     /// Keys in which anti-entropy changed something on either side.
     pub anti_entropy_repairs: u64,
     /// Keys that changed something where a change of the owners took them.
@@ -194,6 +198,11 @@ impl<S: Storage> Machine<S> {
                 request,
                 timeout_ms,
             } => self.on_put(client, *request, timeout_ms, effects),
+            Event::List {
+                client,
+                stretch,
+                timeout_ms,
+            } => self.on_list(client, stretch, timeout_ms, effects),
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
@@ -250,6 +259,21 @@ impl<S: Storage> Machine<S> {
                 request,
                 timeout_ms,
             } => self.on_forwarded(from, ticket, *request, timeout_ms, effects),
+            Message::List {
+                ticket,
+                stretch,
+                hint_for,
+                placement_version,
+            } => {
+                let asked = (&stretch, hint_for);
+                self.serve_list(from, ticket, asked, placement_version, effects);
+            }
+            Message::ListReply { ticket, outcome } => {
+                self.with_listing(ticket, effects, |listing| match outcome {
+                    Ok(listed) => listing.on_reply(&from, listed),
+                    Err(_) => listing.on_failure(&from),
+                });
+            }
             Message::ReadReply { ticket, outcome } => {
                 self.with_get(ticket, effects, |get| match outcome {
                     Ok(object) => get.on_reply(from, object),
@@ -309,7 +333,9 @@ impl<S: Storage> Machine<S> {
             Some(Conversation::Put(_)) => {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
-            Some(Conversation::Forward(_) | Conversation::Delivery(_)) | None => {} // It ended before its guest did.
+            // It ended before its guest did.
+            Some(Conversation::Forward(_) | Conversation::List(_) | Conversation::Delivery(_))
+            | None => {}
         }
     }
 
@@ -330,6 +356,7 @@ impl<S: Storage> Machine<S> {
                 Some(Conversation::Put(_)) => self.on_put_timer(ticket, effects),
                 Some(Conversation::Forward(_)) => self.on_forward_timer(ticket, effects),
                 Some(Conversation::Delivery(_)) => self.on_delivery_timer(ticket),
+                Some(Conversation::List(_)) => self.on_listing_timer(ticket, effects),
                 None => {}
             }
         }

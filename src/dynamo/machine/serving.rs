@@ -4,7 +4,7 @@
 
 use super::super::bucket::Ack;
 use super::super::causality::object::Object;
-use super::super::names::{Key, NodeId, Ticket};
+use super::super::names::{BucketName, Key, NodeId, Ticket};
 use super::super::replica::layout::Place;
 use super::super::replica::record::Replaced;
 use super::super::replica::storage::Storage;
@@ -26,7 +26,7 @@ impl<S: Storage> Machine<S> {
         let partition = self.view.placement.partition_of(key);
         let found = match self.place(hint_for) {
             Place::Hint(_) => self.copies.known(partition, key),
-            Place::Home if !self.accepts(partition, key, placement_version) => {
+            Place::Home if !self.accepts(partition, key.bucket(), placement_version) => {
                 let outcome = Err(ReplicaFailure::NotKept);
                 return self.send(from, Message::ReadReply { ticket, outcome }, effects);
             }
@@ -46,7 +46,7 @@ impl<S: Storage> Machine<S> {
     ) -> Result<(), ReplicaFailure> {
         let partition = self.view.placement.partition_of(key);
         let place = self.place(hint_for);
-        if place == Place::Home && !self.accepts(partition, key, placement_version) {
+        if place == Place::Home && !self.accepts(partition, key.bucket(), placement_version) {
             return Err(ReplicaFailure::NotKept);
         }
         self.write_copy(&place, key, object, replaced)
@@ -69,17 +69,22 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    fn place(&self, hint_for: Option<NodeId>) -> Place {
+    pub(super) fn place(&self, hint_for: Option<NodeId>) -> Place {
         match hint_for {
             Some(home) if home != self.me => Place::Hint(home),
             _ => Place::Home,
         }
     }
 
-    /// Whether this node keeps the key, or the sender knows of a change that this node has not heard of yet.
-    fn accepts(&self, partition: PartitionId, key: &Key, placement_version: u64) -> bool {
+    /// Whether this node keeps the keys of a bucket in a partition, or the sender knows of a change that this node has not heard of yet.
+    pub(super) fn accepts(
+        &self,
+        partition: PartitionId,
+        bucket: &BucketName,
+        placement_version: u64,
+    ) -> bool {
         placement_version > self.view.placement.version()
-            || self.view.keeps(partition, key, &self.me)
+            || self.view.keeps(partition, bucket, &self.me)
     }
 
     /// A durable acknowledgement waits for the disk, a failure or a buffered one does not (law 8).

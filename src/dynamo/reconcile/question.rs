@@ -25,9 +25,9 @@ pub enum Ask {
     Validate(Version),
 }
 
-/// The live versions of an object in canonical order: by value, content type, metadata, write time.
-pub fn canonical_siblings(object: &Object) -> Vec<Version> {
-    canonical(object.live().cloned().collect())
+/// What is live at this time, in canonical order: by value, content type, metadata, write time.
+pub fn canonical_siblings(object: &Object, wall_ms: u64) -> Vec<Version> {
+    canonical(object.live(wall_ms).cloned().collect())
 }
 
 /// Puts values into canonical order. Equal values of two writes both stay: they are two writes.

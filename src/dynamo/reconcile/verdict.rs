@@ -96,7 +96,8 @@ pub fn output_bytes_max(siblings: &[Version], value_bytes_max: usize) -> usize {
 }
 
 /// A resolver gives bytes only. The content type and the metadata on which all siblings agree stay;
-/// the write time is that of the latest sibling, so the result is the same on every node.
+/// the write time is that of the latest sibling and the expiry that of the longest-lived one, so the result is
+/// the same on every node.
 fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version {
     let first = &siblings[0];
     let agreed = |name: &String, value: &String| {
@@ -110,6 +111,7 @@ fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version 
         .filter(|(name, value)| agreed(name, value))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
+    let expires_at_ms = merged_expiry(&content, siblings);
     let same_type = siblings
         .iter()
         .all(|s| s.content_type == first.content_type);
@@ -123,7 +125,17 @@ fn merged(content: Content, binding: &Binding, siblings: &[Version]) -> Version 
         metadata,
         written_at_ms: siblings.iter().map(|s| s.written_at_ms).max().unwrap_or(0),
         merged_by: Some(binding.digest),
+        expires_at_ms,
     }
+}
+
+/// A merged value lasts as long as the sibling that lasts longest; a tombstone does not expire.
+fn merged_expiry(content: &Content, siblings: &[Version]) -> Option<u64> {
+    let times = siblings.iter().map(|sibling| sibling.expires_at_ms);
+    let last = times
+        .reduce(|a, b| a.zip(b).map(|(a, b)| a.max(b)))
+        .flatten();
+    last.filter(|_| *content != Content::Tombstone)
 }
 
 #[cfg(test)]
@@ -151,6 +163,20 @@ mod tests {
             Some(1_000 + CLOCK_SKEW_MS_MAX)
         );
         assert_eq!(winner(&[hour_ahead], 1_000), Some(hour_ahead));
+    }
+
+    #[test]
+    fn a_merged_value_lasts_as_long_as_its_longest_lived_sibling() {
+        let sibling = |expires_at_ms| Version {
+            expires_at_ms,
+            ..Version::value("milk", 7)
+        };
+        let value = Content::Value(Bytes::new());
+        let all_expire = [sibling(Some(5)), sibling(Some(9)), sibling(Some(7))];
+        assert_eq!(merged_expiry(&value, &all_expire), Some(9));
+        assert_eq!(merged_expiry(&Content::Tombstone, &all_expire), None);
+        let one_stays = [sibling(Some(5)), sibling(None)];
+        assert_eq!(merged_expiry(&value, &one_stays), None);
     }
 
     #[test]

@@ -17,13 +17,16 @@ pub struct Change {
     pub dots: Vec<Dot>,
     /// How many versions stand in all.
     pub standing: usize,
-    /// Whether one of them holds a value.
-    pub is_live: bool,
+    /// Until when one of them holds a value that is shown; 0: none does.
+    pub live_until_ms: u64,
 }
 
 impl Change {
     /// What to tell of `object`, which now stands under `key`.
     pub fn of(key: &Key, object: &Object) -> Self {
+        let expiries = object
+            .values()
+            .map(|version| version.expires_at_ms.unwrap_or(u64::MAX));
         Self {
             key: key.clone(),
             dots: object
@@ -32,8 +35,13 @@ impl Change {
                 .map(|(dot, _)| dot)
                 .collect(),
             standing: object.versions().count(),
-            is_live: object.live().next().is_some(),
+            live_until_ms: expiries.max().unwrap_or(0),
         }
+    }
+
+    /// Whether a reader is shown a value, by this wall clock.
+    pub fn is_live(&self, wall_ms: u64) -> bool {
+        wall_ms < self.live_until_ms
     }
 
     /// Bytes that it takes in a queue, roughly.

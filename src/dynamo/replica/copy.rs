@@ -17,7 +17,7 @@ use super::layout::Place;
 use super::ledger::Ledger;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{ACTORS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
+use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What has happened to this node's copies since the process started.
@@ -236,6 +236,9 @@ impl<S: Storage> Copies<S> {
         self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
         record.object.discard(context);
+        // A write is the time to forget what expired so long ago that no clock still shows it.
+        let forgotten_ms = version.written_at_ms.saturating_sub(CLOCK_SKEW_MS_MAX);
+        record.object.discard(&record.object.expired(forgotten_ms));
         let actor = match record.header.filter(|actor| self.actors.owns(*actor)) {
             Some(actor) => actor,
             None => self.unnamed_actor(&record.object),
@@ -244,7 +247,7 @@ impl<S: Storage> Copies<S> {
         let dot = record.object.event(actor, version);
         let found = record.object.size_bytes();
         if found > OBJECT_BYTES_MAX && found > size_before {
-            let siblings = record.object.live().count();
+            let siblings = record.object.values().count();
             return Err(CoordinateError::ObjectTooLarge { found, siblings });
         }
         if record.object.actors() > ACTORS_MAX {
@@ -327,7 +330,7 @@ impl<S: Storage> Copies<S> {
             return Err(error);
         }
         self.counters.storage_writes += 1;
-        self.count_siblings(record.object.live().count());
+        self.count_siblings(record.object.values().count());
         Ok(())
     }
 

@@ -32,11 +32,21 @@ impl Place {
             Self::Hint(home) => hint_key(home, partition, key),
         }
     }
-}
 
-fn place(kind: u8, partition: PartitionId, key: &Key) -> Vec<u8> {
-    let bucket = key.bucket().as_str().as_bytes();
-    let mut place = Vec::with_capacity(4 + bucket.len() + key.bytes().len() + 32);
+    /// What the places of a bucket's keys in a partition begin with; behind it stands the key.
+    pub fn head(&self, partition: PartitionId, bucket: &BucketName) -> Bytes {
+        match self {
+            Self::Home => place(KIND_OBJECT, partition, bucket, 0).into(),
+            Self::Hint(home) => hint_head(home, partition, bucket).into(),
+        }
+    }
+}
+/// The kind, the partition and the length of the bucket's name.
+const HEAD_BYTES: usize = 1 + 2 + 1;
+
+fn place(kind: u8, partition: PartitionId, bucket: &BucketName, room: usize) -> Vec<u8> {
+    let bucket = bucket.as_str().as_bytes();
+    let mut place = Vec::with_capacity(HEAD_BYTES + bucket.len() + room);
     place.push(kind);
     place.extend_from_slice(&partition.0.to_be_bytes());
     place.push(bucket.len() as u8);
@@ -46,9 +56,30 @@ fn place(kind: u8, partition: PartitionId, key: &Key) -> Vec<u8> {
 
 /// Where the object of a key is stored.
 pub fn object_key(partition: PartitionId, key: &Key) -> Bytes {
-    let mut place = place(KIND_OBJECT, partition, key);
+    let mut place = place(KIND_OBJECT, partition, key.bucket(), key.bytes().len());
     place.extend_from_slice(key.bytes());
     place.into()
+}
+
+/// Where the keys behind a head are stored that begin with `prefix` and come after `after`.
+pub fn keys_range(head: &[u8], prefix: &[u8], after: &[u8]) -> Range<Bytes> {
+    let mut start = head.to_vec();
+    if !after.is_empty() && after >= prefix {
+        start.extend_from_slice(after);
+        start.push(0);
+    } else {
+        start.extend_from_slice(prefix);
+    }
+    let mut end = head.to_vec();
+    end.extend_from_slice(prefix);
+    // The kind in front is below 0xff, so there is always a byte left to count up.
+    while end.last() == Some(&0xff) {
+        end.pop();
+    }
+    if let Some(last) = end.last_mut() {
+        *last += 1;
+    }
+    start.into()..end.into()
 }
 
 /// The order in which the keys of a partition are stored.
@@ -80,11 +111,17 @@ pub fn object_at(place: &Bytes) -> Option<Key> {
 
 /// Where a hint for `home` is stored: all for one node together, so that they are found when it is back.
 pub fn hint_key(home: &NodeId, partition: PartitionId, key: &Key) -> Bytes {
-    let mut place = hint_prefix(home, partition);
-    place.push(key.bucket().as_str().len() as u8);
-    place.extend_from_slice(key.bucket().as_str().as_bytes());
+    let mut place = hint_head(home, partition, key.bucket());
     place.extend_from_slice(key.bytes());
     place.into()
+}
+
+fn hint_head(home: &NodeId, partition: PartitionId, bucket: &BucketName) -> Vec<u8> {
+    let bucket = bucket.as_str().as_bytes();
+    let mut head = hint_prefix(home, partition);
+    head.push(bucket.len() as u8);
+    head.extend_from_slice(bucket);
+    head
 }
 
 fn hint_prefix(home: &NodeId, partition: PartitionId) -> Vec<u8> {
@@ -134,7 +171,8 @@ pub fn decode_hint_key(place: &Bytes) -> Result<(NodeId, PartitionId, Key), Deco
 }
 
 fn retained_prefix(partition: PartitionId, key: &Key) -> Vec<u8> {
-    let mut place = place(KIND_RETAINED, partition, key);
+    let room = key.bytes().len() + 32;
+    let mut place = place(KIND_RETAINED, partition, key.bucket(), room);
     place.extend_from_slice(&(key.bytes().len() as u16).to_be_bytes());
     place.extend_from_slice(key.bytes());
     place
@@ -199,6 +237,59 @@ mod tests {
                 decode_hint_key(&Bytes::from_static(bytes)).is_err(),
                 "{bytes:?}"
             );
+        }
+    }
+
+    fn is_listed(key: &[u8], prefix: &[u8], after: &[u8]) -> bool {
+        let bucket = BucketName::new("carts").expect("a good name");
+        let partition = PartitionId(7);
+        let key = Key::new(bucket.clone(), Bytes::copy_from_slice(key)).expect("a good key");
+        let home = NodeId::new("a").expect("a good name");
+        let listed = [Place::Home, Place::Hint(home)].map(|place| {
+            let head = place.head(partition, &bucket);
+            let stored = place.storage_key(partition, &key);
+            assert_eq!(stored.slice(head.len()..), *key.bytes());
+            keys_range(&head, prefix, after).contains(&stored)
+        });
+        assert_eq!(listed[0], listed[1], "copies and hints are listed alike");
+        listed[0]
+    }
+
+    #[test]
+    fn a_range_holds_what_begins_with_the_prefix_and_comes_after_the_cursor() {
+        let keys: [&[u8]; 7] = [
+            b"a",
+            b"a\0",
+            b"ab",
+            b"ab\xff",
+            b"ab\xff\xff",
+            b"ac",
+            b"\xff",
+        ];
+        let cursors: [&[u8]; 5] = [b"", b"a", b"ab", b"b", b"\xff\xff"];
+        let prefixes: [&[u8]; 5] = [b"", b"a", b"ab", b"ab\xff", b"\xff"];
+        for key in keys {
+            for after in cursors {
+                for prefix in prefixes {
+                    let wanted = key.starts_with(prefix) && key > after;
+                    assert_eq!(
+                        is_listed(key, prefix, after),
+                        wanted,
+                        "{key:?} {prefix:?} {after:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_range_ends_with_its_bucket_and_its_partition() {
+        let [carts, cart, other] =
+            ["carts", "cart", "dolls"].map(|name| BucketName::new(name).expect("a good name"));
+        let range = keys_range(&Place::Home.head(PartitionId(7), &carts), b"", b"");
+        for (bucket, partition) in [(&cart, 7), (&other, 7), (&carts, 6), (&carts, 8)] {
+            let key = Key::new(bucket.clone(), Bytes::from_static(b"s")).expect("a good key");
+            assert!(!range.contains(&object_key(PartitionId(partition), &key)));
         }
     }
 }

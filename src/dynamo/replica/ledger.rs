@@ -109,6 +109,14 @@ impl Ledger {
         partitions.range(from..).next().map(|(found, _)| *found)
     }
 
+    /// The nodes for which there are hints in a partition.
+    pub fn homes_in(&self, partition: PartitionId) -> impl Iterator<Item = &NodeId> {
+        let homes = self.homes.iter();
+        homes
+            .filter(move |(_, partitions)| partitions.contains_key(&partition))
+            .map(|(home, _)| home)
+    }
+
     pub fn total(&self) -> Tally {
         self.total
     }

@@ -13,6 +13,7 @@ use super::record::Record;
 use super::storage::{Batch, Storage, StorageError};
 use crate::limits::{SLICE_BYTES, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX};
 use bytes::Bytes;
+use std::ops::Range;
 
 /// Some of the keys of a partition, in the order in which they are stored, each with its fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,13 +21,6 @@ pub struct Slice {
     pub items: Vec<(Key, u128)>,
     /// Nothing comes behind the last item.
     pub is_last: bool,
-}
-
-/// What one chunk came to.
-struct Chunk {
-    items: usize,
-    bytes: usize,
-    last: Option<Bytes>,
 }
 
 impl<S: Storage> Copies<S> {
@@ -45,46 +39,48 @@ impl<S: Storage> Copies<S> {
             range.end = behind(&object_key(partition, upto));
         }
         let mut slice = Slice::default();
-        let (mut seen, mut bytes) = (0, 0);
-        while !slice.is_last {
-            let is_full = seen >= SLICE_ITEMS_MAX || bytes >= SLICE_BYTES;
-            if is_full && !slice.items.is_empty() {
-                break;
-            }
-            let chunk = self.chunk(range.start.clone()..range.end.clone(), &mut slice)?;
-            seen += chunk.items;
-            bytes += chunk.bytes;
-            match chunk.last {
-                Some(last) if chunk.items == SLICE_CHUNK_ITEMS => range.start = behind(&last),
-                _ => slice.is_last = true,
-            }
+        while slice.items.is_empty() && !slice.is_last {
+            let mut next = range.start.clone();
+            slice.is_last = self.walk(range.clone(), SLICE_ITEMS_MAX, |place, value| {
+                next = behind(&place);
+                // A record that cannot be read is passed over: it counts as missing.
+                if let (Some(key), Ok(record)) = (object_at(&place), Record::decode(value)) {
+                    let fingerprint = fingerprint(&key, &record.object);
+                    slice.items.push((key, fingerprint));
+                }
+            })?;
+            range.start = next;
         }
         Ok(slice)
     }
 
-    /// A record that cannot be read is passed over: it counts as missing.
-    fn chunk(
+    /// Shows the records of a range in their order: at least one if there is one, at most so many, and fewer if they
+    /// are large. Says whether nothing comes behind the last.
+    pub(super) fn walk(
         &self,
-        range: std::ops::Range<Bytes>,
-        slice: &mut Slice,
-    ) -> Result<Chunk, StorageError> {
-        if range.start >= range.end {
-            let (items, bytes, last) = (0, 0, None);
-            return Ok(Chunk { items, bytes, last });
-        }
-        let found = self.storage.scan(range, SLICE_CHUNK_ITEMS)?;
-        let chunk = Chunk {
-            items: found.len(),
-            bytes: found.iter().map(|(_, value)| value.len()).sum(),
-            last: found.last().map(|(place, _)| place.clone()),
-        };
-        for (place, value) in found {
-            if let (Some(key), Ok(record)) = (object_at(&place), Record::decode(value)) {
-                let fingerprint = fingerprint(&key, &record.object);
-                slice.items.push((key, fingerprint));
+        mut range: Range<Bytes>,
+        items_max: usize,
+        mut visit: impl FnMut(Bytes, Bytes),
+    ) -> Result<bool, StorageError> {
+        let (mut seen, mut bytes) = (0, 0);
+        while range.start < range.end {
+            let chunk = SLICE_CHUNK_ITEMS.min(items_max - seen);
+            let found = self.storage.scan(range.clone(), chunk)?;
+            let is_last = found.len() < chunk;
+            for (place, value) in found {
+                seen += 1;
+                bytes += value.len();
+                range.start = behind(&place);
+                visit(place, value);
+            }
+            if is_last {
+                break;
+            }
+            if seen >= items_max || bytes >= SLICE_BYTES {
+                return Ok(false);
             }
         }
-        Ok(chunk)
+        Ok(true)
     }
 
     /// Whether anything is stored for a partition.

@@ -14,3 +14,4 @@ pub mod listing;
 pub mod merges;
 pub mod record;
 pub mod storage;
+pub mod stretch;

@@ -76,7 +76,7 @@ mod tests {
             key: Key::new(bucket, key.into()).expect("a key"),
             dots: Vec::new(),
             standing: 0,
-            is_live: false,
+            live_until_ms: 0,
         }
     }
 

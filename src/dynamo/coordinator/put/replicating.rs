@@ -8,7 +8,9 @@ use super::super::super::replica::copy::Coordinated;
 use super::super::quorum::Verdict;
 use super::super::request::{PutError, PutReply, Resolved};
 use super::super::seat::Errand;
+use super::super::warning::Warning;
 use super::{Phase, Put, Step};
+use bytes::Bytes;
 
 impl Put {
     /// The local copy has the write; the errands say who is sent it.
@@ -87,12 +89,15 @@ impl Put {
             return Step::Wait;
         };
         let object = &coordinated.object;
-        let siblings = object.live().count();
+        let siblings = object.live(self.request.version.written_at_ms).count();
         let dot = coordinated.dot;
         let merged = match &self.resolved {
             Resolved::Merged { .. } => object.version(dot).cloned(),
             Resolved::Single | Resolved::Siblings { .. } => None,
         };
+        let stored = merged.as_ref().unwrap_or(&self.request.version);
+        let value_bytes = stored.bytes().map_or(0, Bytes::len);
+        let warnings = Warning::of(&self.properties, value_bytes, siblings);
         let mut context = self.seen(coordinated);
         context.fastest = Some(self.me.clone());
         Step::Answer(Box::new(PutReply {
@@ -104,6 +109,7 @@ impl Put {
             replicas_answered: self.panel.answered(),
             primaries_answered: self.panel.primaries_answered(),
             coordinator: self.me.clone(),
+            warnings,
         }))
     }
 
