@@ -1,6 +1,7 @@
 //! A whole cluster in one thread, from one seed: `dynamo::machine` under every fault we can think of.
 //!
-//! `REJOIN_SEED=<n>` replays one run, `REJOIN_SEEDS=<count>` sets how many fresh ones are tried.
+//! `REJOIN_SEED=<n>` replays one run (`REJOIN_LINES=<count>` shows more of it), `REJOIN_SEEDS=<count>` sets how many
+//! fresh ones are tried.
 //! Knows nothing of tokio, sled, gRPC or Wasm: those are the shell's, and this is what it has to be
 //! faithful to.
 //!
@@ -11,6 +12,7 @@ mod disk;
 mod guests;
 mod history;
 mod marks;
+mod members;
 mod mutant;
 mod nemesis;
 mod network;
@@ -19,6 +21,7 @@ mod plan;
 mod replies;
 mod run;
 mod trace;
+mod views;
 mod world;
 
 use history::{Check, Violation};
@@ -45,7 +48,8 @@ fn number(name: &str) -> Option<u64> {
 
 /// Panics with the command that replays the run, and with the end of its trace.
 fn check(seed: u64) {
-    let report = run::run(seed, Mutant::None, Trace::hashed());
+    let ran = std::panic::catch_unwind(|| run::run(seed, Mutant::None, Trace::hashed()));
+    let report = ran.unwrap_or_else(|_| panic!("seed {seed} made the simulator itself panic"));
     if report.violations.is_empty() {
         return;
     }
