@@ -140,6 +140,21 @@ impl World {
         });
     }
 
+    /// The operator names another seed to those who wait for one that is dead.
+    pub fn name_seeds(&mut self) {
+        let founders = 0..self.stage.plan.founders;
+        let alive = (founders.start..founders.end).find(|node| !self.nodes[*node].office.is_gone);
+        let seed = alive.map(|node| self.nodes[node].id.clone());
+        for node in 0..self.nodes.len() {
+            let seed = seed.clone().expect("at most one dies for good");
+            self.with_steward(node, |steward, now, effects| {
+                if !steward.has_cluster() {
+                    steward.on_seed(now, seed, effects);
+                }
+            });
+        }
+    }
+
     /// The steward's time has come.
     pub fn tick_steward(&mut self, node: usize) {
         let machine = self.nodes[node].machine.as_ref();

@@ -64,6 +64,7 @@ impl World {
         let end_ms = self.now_ms + REUNION_MS;
         let mut is_whole = false;
         while self.now_ms < end_ms {
+            self.name_seeds();
             if self.has_dead_members() {
                 self.remove_the_gone(true);
             }
