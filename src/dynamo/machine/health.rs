@@ -39,7 +39,7 @@ impl<S: Storage> Machine<S> {
                 self.detector.on_sign(peer, now);
                 self.offers.on_up(peer, now); // No pause after failures that are over.
             }
-            false => self.detector.on_silence(peer, now),
+            false => self.on_silence(std::slice::from_ref(peer)),
         }
     }
 
@@ -86,9 +86,12 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    /// These have been waited for in vain.
+    /// These have been waited for in vain. Who takes no part any more is not waited for again, so nothing would
+    /// ever end a doubt about it, and what is kept for it would never be offered to its heirs.
     pub(super) fn on_silence(&mut self, peers: &[NodeId]) {
-        for peer in peers.iter().filter(|peer| **peer != self.me) {
+        let nodes = self.view.placement.nodes();
+        let others = peers.iter().filter(|peer| **peer != self.me);
+        for peer in others.filter(|peer| nodes.contains(peer)) {
             self.detector.on_silence(peer, self.desk.now.monotonic);
         }
     }
