@@ -7,7 +7,6 @@ use crate::dynamo::metadata::facts::{MembershipPolicy, NodeFacts};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::NodeId;
 use crate::dynamo::ring::member::Member;
-use crate::node::clock::wall_ms;
 use crate::node::server::Node;
 use crate::wire::proto::v1 as proto;
 use proto::change_request::Wish as Asks;
@@ -103,7 +102,7 @@ pub async fn change(
         false => {
             let asked = Asked {
                 by: node.id().clone(),
-                at_ms: wall_ms(),
+                at_ms: node.clock.now().wall_ms,
                 force: request.force,
             };
             node.registry.plan(wish, asked).await

@@ -6,12 +6,10 @@ use super::disk::{Defect, Disk, Handle};
 use rejoin::dynamo::bucket::{Ack, BucketTable};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
-use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
-use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::RefCell;
@@ -99,12 +97,11 @@ impl Node {
             storage,
             placement,
         );
-        let repair = RepairSettings {
+        let settings = Settings {
             anti_entropy_interval_ms,
-            ..RepairSettings::default()
+            ..settings
         };
         let now = self.now(world_ms);
-        machine.set_up(now, Share::ALL, repair);
         machine.step(now, Event::Settings(settings), &mut Vec::new());
         machine.step(now, Event::Buckets(buckets), &mut Vec::new());
         self.machine = Some(machine);
