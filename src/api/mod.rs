@@ -7,6 +7,7 @@
 pub mod buckets;
 pub mod cluster;
 pub mod deadline;
+mod inspection;
 pub mod key_value;
 pub mod listen;
 mod membership;

@@ -280,6 +280,10 @@ pub enum Cluster {
         #[arg(long)]
         now: bool,
     },
+    /// What the asked node keeps for nodes that were away.
+    Hints,
+    /// What the asked node moves while the owners of partitions change.
+    Transfers,
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

@@ -116,8 +116,9 @@ impl Node {
         let (stopping, stop) = watch::channel(false);
         let mut tasks = node.start_tasks(&stop);
         tasks.spawn(office.run(failing.clone(), stop.clone()));
-        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop);
+        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop.clone());
         tasks.spawn(watch);
+        tasks.spawn(Arc::clone(&node).tell_suspects(stop));
         let running = Running {
             tasks,
             stopping,
