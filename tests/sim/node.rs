@@ -7,13 +7,11 @@ use super::members::Office;
 use rejoin::dynamo::bucket::{Ack, BucketTable};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
-use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
-use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::{Cell, RefCell};
@@ -110,12 +108,11 @@ impl Node {
             storage,
             placement,
         );
-        let repair = RepairSettings {
+        let settings = Settings {
             anti_entropy_interval_ms,
-            ..RepairSettings::default()
+            ..settings
         };
         let now = self.now(world_ms);
-        machine.set_up(now, Share::ALL, repair);
         let mut effects = Vec::new();
         machine.step(now, Event::Settings(settings), &mut effects);
         machine.step(now, Event::Buckets(buckets), &mut effects);

@@ -23,6 +23,7 @@ impl<S: Storage> Machine<S> {
         self.detector.set(settings.suspect_ms, settings.probe_ms);
         let (count, bytes) = (settings.hints_max, settings.hint_bytes_max);
         self.copies.set_hints_max(count, bytes);
+        self.background.set(self.desk.now.monotonic, &settings);
         self.settings = settings;
     }
 
