@@ -12,7 +12,8 @@ use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS,
     FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX,
-    TOKEN_BYTES_MAX, WEIGHT_MAX,
+    REAP_INTERVAL_MS_DEFAULT, REAP_INTERVAL_MS_MAX, TOKEN_BYTES_MAX, TOMBSTONE_HORIZON_MS_DEFAULT,
+    TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -127,6 +128,12 @@ pub struct Config {
     /// Background work backs off when one in a hundred requests takes longer.
     #[serde(default = "default_foreground_p99")]
     pub foreground_p99_ms: u64,
+    /// Milliseconds between two walks in search of tombstones that can go; 0: only on command.
+    #[serde(default = "default_reap_interval")]
+    pub reap_interval_ms: u64,
+    /// Milliseconds for which every node has to know of nothing but the tombstone before it goes.
+    #[serde(default = "default_tombstone_horizon")]
+    pub tombstone_horizon_ms: u64,
 }
 
 /// Why a configuration was refused.
@@ -163,6 +170,14 @@ pub enum ConfigError {
     #[error("`foreground_p99_ms` is {found}; give 1 to {DEADLINE_MAX_MS}")]
     ForegroundLatency { found: u64 },
     #[error(
+        "`reap_interval_ms` is {found}; give 1000 to {REAP_INTERVAL_MS_MAX}, or 0 to remove tombstones only on command"
+    )]
+    ReapInterval { found: u64 },
+    #[error(
+        "`tombstone_horizon_ms` is {found}; give {TOMBSTONE_HORIZON_MS_MIN} to {TOMBSTONE_HORIZON_MS_MAX}: it has to be longer than anything can be on its way"
+    )]
+    TombstoneHorizon { found: u64 },
+    #[error(
         "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {
@@ -172,7 +187,7 @@ pub enum ConfigError {
 }
 
 /// The fields that `REJOIN_...` variables may set: all but the list of members.
-const FROM_ENVIRONMENT: [&str; 19] = [
+const FROM_ENVIRONMENT: [&str; 21] = [
     "cluster",
     "node",
     "data",
@@ -192,6 +207,8 @@ const FROM_ENVIRONMENT: [&str; 19] = [
     "quarantine",
     "anti_entropy_interval_ms",
     "foreground_p99_ms",
+    "reap_interval_ms",
+    "tombstone_horizon_ms",
 ];
 
 impl Config {
@@ -240,6 +257,14 @@ impl Config {
         let found = self.foreground_p99_ms;
         if !(1..=DEADLINE_MAX_MS).contains(&found) {
             return Err(ConfigError::ForegroundLatency { found });
+        }
+        let found = self.reap_interval_ms;
+        if found != 0 && !(1_000..=REAP_INTERVAL_MS_MAX).contains(&found) {
+            return Err(ConfigError::ReapInterval { found });
+        }
+        let found = self.tombstone_horizon_ms;
+        if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
+            return Err(ConfigError::TombstoneHorizon { found });
         }
         for (field, found) in [("client", self.client), ("peer", self.peer)] {
             if !found.ip().is_loopback() {
@@ -300,6 +325,8 @@ impl Config {
         RepairSettings {
             anti_entropy_interval_ms: self.anti_entropy_interval_ms,
             foreground_p99_ms: self.foreground_p99_ms,
+            reap_interval_ms: self.reap_interval_ms,
+            tombstone_horizon_ms: self.tombstone_horizon_ms,
         }
     }
 
@@ -363,6 +390,14 @@ fn default_anti_entropy_interval() -> u64 {
 
 fn default_foreground_p99() -> u64 {
     FOREGROUND_P99_MS_DEFAULT
+}
+
+fn default_reap_interval() -> u64 {
+    REAP_INTERVAL_MS_DEFAULT
+}
+
+fn default_tombstone_horizon() -> u64 {
+    TOMBSTONE_HORIZON_MS_DEFAULT
 }
 
 fn default_cache_bytes() -> u64 {

@@ -263,6 +263,12 @@ pub enum Cluster {
         #[arg(long)]
         now: bool,
     },
+    /// How the removal of tombstones fares: a key goes once every node has vouched for it twice.
+    Reap {
+        /// Look for some now, and wait until all partitions have been looked at.
+        #[arg(long)]
+        now: bool,
+    },
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

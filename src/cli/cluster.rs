@@ -18,6 +18,7 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
         }
         Cluster::Record { bucket, key } => record(bucket, key, &connection, server.json).await,
         Cluster::Repair { now } => super::repair::run(now, &connection, server.json).await,
+        Cluster::Reap { now } => super::reaping::run(now, &connection, server.json).await,
         other => members::run(other, &connection, server.json).await,
     }
 }

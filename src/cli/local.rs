@@ -9,7 +9,7 @@ use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT,
-    PLUGIN_BYTES_DEFAULT,
+    PLUGIN_BYTES_DEFAULT, REAP_INTERVAL_MS_DEFAULT, TOMBSTONE_HORIZON_MS_DEFAULT,
 };
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -190,6 +190,8 @@ impl LocalCluster {
             quarantine: true,
             anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
             foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
+            reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
+            tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)

@@ -168,8 +168,8 @@ pub fn url(address: &str) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamo::ring::member::Member;
     use crate::dynamo::names::BucketName;
+    use crate::dynamo::ring::member::Member;
     use crate::dynamo::ring::preference::Ring;
 
     const ANSWERED: &str = "http://answered:1";

@@ -12,6 +12,7 @@ use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
@@ -34,6 +35,7 @@ pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
 pub struct Repairs {
     pub anti_entropy: AntiEntropy,
     pub transfers: Vec<Transfer>,
+    pub reaping: Reaping,
 }
 
 /// How far this node is with a partition of a change of the owners.
@@ -79,6 +81,8 @@ pub enum Input {
     Activity(oneshot::Sender<Activity>),
     /// Compare all copies with everybody's, now.
     ExchangeNow,
+    /// Look for tombstones that can go, now.
+    ReapNow,
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
     Repairs(oneshot::Sender<Repairs>),

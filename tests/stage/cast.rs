@@ -173,6 +173,8 @@ impl<S: Storage> Cast<S> {
             let buckets = Event::Buckets(Arc::clone(&buckets));
             let only_on_command = RepairSettings {
                 anti_entropy_interval_ms: 0,
+                reap_interval_ms: 0,
+                tombstone_horizon_ms: 30_000,
                 ..RepairSettings::default()
             };
             machine.set_up(now(0), Share::ALL, only_on_command);
@@ -220,6 +222,7 @@ impl<S: Storage> Cast<S> {
             "sync" => self.release_acknowledgements(&node(command.words[0])),
             "disk" => self.set_engine(command),
             "forget" => self.forget(command),
+            "reap" => self.step(&node(command.words[0]), Event::ReapNow),
             "repair" => self.step(&node(command.words[0]), Event::ExchangeNow),
             "show" => self.show(&key(command)),
             "hints" => self.show_hints(),

@@ -11,13 +11,17 @@ use super::super::repair::admission::Admission;
 use super::super::repair::difference::Need;
 use super::super::repair::exchange::{Exchange, Job};
 use super::super::repair::forest::Forest;
+use super::super::repair::reaping::Reaper;
 use super::super::repair::schedule::{Rounds, Share};
 use super::super::repair::strays::Strays;
 use super::super::repair::transfer::{Outlook, Transfers};
 use super::super::ring::placement::Placement;
 use super::desk::View;
 use super::effect::Effect;
-use crate::limits::{ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT};
+use crate::limits::{
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, REAP_INTERVAL_MS_DEFAULT,
+    TOMBSTONE_HORIZON_MS_DEFAULT,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What an operator may choose of background work.
@@ -27,6 +31,10 @@ pub struct RepairSettings {
     pub anti_entropy_interval_ms: u64,
     /// Background work backs off when the 99th percentile of requests takes longer.
     pub foreground_p99_ms: u64,
+    /// Between two walks in search of tombstones that can go; 0: only on command.
+    pub reap_interval_ms: u64,
+    /// How long everybody has to know of nothing but the tombstone before it goes.
+    pub tombstone_horizon_ms: u64,
 }
 
 impl Default for RepairSettings {
@@ -34,6 +42,8 @@ impl Default for RepairSettings {
         Self {
             anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
             foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
+            reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
+            tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
         }
     }
 }
@@ -87,6 +97,7 @@ pub(super) struct Background {
     pub(super) rounds: Rounds,
     pub(super) transfers: Transfers,
     pub(super) strays: Strays,
+    pub(super) reaper: Reaper,
     pub(super) work: Work,
     pub(super) cluster: Cluster,
 }
@@ -124,6 +135,7 @@ impl Background {
             rounds: Rounds::new(seed),
             transfers: Transfers::default(),
             strays: Strays::default(),
+            reaper: Reaper::new(seed),
             work: Work::default(),
             cluster: Cluster {
                 share: Share::ALL,
@@ -139,10 +151,16 @@ impl Background {
         self.cluster.settled = None;
     }
 
+    pub(super) fn share(&self) -> Share {
+        self.cluster.share
+    }
+
     pub(super) fn set(&mut self, now: Millis, settings: RepairSettings) {
         self.admission.set_threshold_ms(settings.foreground_p99_ms);
         self.rounds
             .set_interval(now, settings.anti_entropy_interval_ms);
+        let (interval_ms, horizon_ms) = (settings.reap_interval_ms, settings.tombstone_horizon_ms);
+        self.reaper.set(now, interval_ms, horizon_ms);
     }
 
     /// Begins a round of anti-entropy: a full one by command, or this node's part of the regular one.
@@ -188,7 +206,9 @@ impl Background {
     /// When the next turn is due.
     pub(super) fn wakes_at(&self) -> Option<Millis> {
         let planned = self.work.wakes_at;
-        planned.into_iter().chain(self.rounds.wakes_at()).min()
+        let walk = self.reaper.next_walk_at();
+        let rounds = self.rounds.wakes_at();
+        planned.into_iter().chain(rounds).chain(walk).min()
     }
 
     pub(super) fn is_due(&self, now: Millis) -> bool {

@@ -19,6 +19,7 @@ mod hints;
 mod inquiries;
 mod passed;
 mod puts;
+mod reaping;
 mod serving;
 mod sweeping;
 mod turn;

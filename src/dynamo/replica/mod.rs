@@ -12,4 +12,6 @@ pub mod layout;
 pub mod ledger;
 pub mod listing;
 pub mod record;
+pub mod removal;
 pub mod storage;
+pub mod vouches;
