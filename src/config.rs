@@ -10,17 +10,22 @@ use crate::dynamo::ring::member::check_members;
 use crate::dynamo::ring::member::{Member, MembersError};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS,
-    FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX,
-    REAP_INTERVAL_MS_DEFAULT, REAP_INTERVAL_MS_MAX, TOKEN_BYTES_MAX, TOMBSTONE_HORIZON_MS_DEFAULT,
-    TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
+    ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS, PLUGIN_BYTES_MAX, REAP_INTERVAL_MS_MAX,
+    TOKEN_BYTES_MAX, TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
 };
 use bytes::Bytes;
+use defaults::{
+    default_anti_entropy_interval, default_cache_bytes, default_client, default_cluster,
+    default_foreground_p99, default_partitions, default_peer, default_plugin_bytes,
+    default_reap_interval, default_storage, default_tombstone_horizon, one, yes,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+
+mod defaults;
 
 /// Where a node keeps its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,9 +174,7 @@ pub enum ConfigError {
     AntiEntropyInterval { found: u64 },
     #[error("`foreground_p99_ms` is {found}; give 1 to {DEADLINE_MAX_MS}")]
     ForegroundLatency { found: u64 },
-    #[error(
-        "`reap_interval_ms` is {found}; give 1000 to {REAP_INTERVAL_MS_MAX}, or 0 to remove tombstones only on command"
-    )]
+    #[error("`reap_interval_ms` is {found}; give 1000 to {REAP_INTERVAL_MS_MAX}, or 0 for never")]
     ReapInterval { found: u64 },
     #[error(
         "`tombstone_horizon_ms` is {found}; give {TOMBSTONE_HORIZON_MS_MIN} to {TOMBSTONE_HORIZON_MS_MAX}: it has to be longer than anything can be on its way"
@@ -350,56 +353,4 @@ fn or_cores(asked: u16) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         asked => usize::from(asked),
     }
-}
-
-fn one() -> u16 {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn default_cluster() -> String {
-    "rejoin".to_owned()
-}
-
-fn default_storage() -> StorageEngine {
-    StorageEngine::Sled
-}
-
-fn default_client() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7001))
-}
-
-fn default_peer() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7101))
-}
-
-fn default_partitions() -> u16 {
-    PARTITIONS_DEFAULT
-}
-
-fn default_plugin_bytes() -> usize {
-    PLUGIN_BYTES_DEFAULT
-}
-
-fn default_anti_entropy_interval() -> u64 {
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT
-}
-
-fn default_foreground_p99() -> u64 {
-    FOREGROUND_P99_MS_DEFAULT
-}
-
-fn default_reap_interval() -> u64 {
-    REAP_INTERVAL_MS_DEFAULT
-}
-
-fn default_tombstone_horizon() -> u64 {
-    TOMBSTONE_HORIZON_MS_DEFAULT
-}
-
-fn default_cache_bytes() -> u64 {
-    32 * 1024 * 1024
 }

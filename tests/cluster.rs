@@ -17,6 +17,8 @@ mod members;
 mod processes;
 #[path = "cluster/quorums.rs"]
 mod quorums;
+#[path = "cluster/reaping.rs"]
+mod reaping;
 #[path = "cluster/repairing.rs"]
 mod repairing;
 #[path = "cluster/resolving.rs"]

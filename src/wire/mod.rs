@@ -10,4 +10,5 @@ pub mod key_value;
 pub mod peer;
 pub mod proto;
 pub mod repair;
+mod vouching;
 pub mod watch;

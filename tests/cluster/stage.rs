@@ -52,7 +52,11 @@ impl Stage {
             wiring: Wiring::Links,
             storage,
             // A busy machine must not starve what these tests wait for.
-            settings: vec![("REJOIN_FOREGROUND_P99_MS", "3000".to_owned())],
+            settings: vec![
+                ("REJOIN_FOREGROUND_P99_MS", "3000".to_owned()),
+                // The shortest that is safe, for the tests that wait for it.
+                ("REJOIN_TOMBSTONE_HORIZON_MS", "30000".to_owned()),
+            ],
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {

@@ -113,6 +113,8 @@ impl Cluster {
     pub fn of(names: &[&str], partitions: u16) -> Self {
         let settings = RepairSettings {
             anti_entropy_interval_ms: 0,
+            reap_interval_ms: 0,
+            tombstone_horizon_ms: 30_000,
             ..RepairSettings::default()
         };
         Self::with(names, partitions, settings)
@@ -320,6 +322,26 @@ impl Cluster {
         self.step(&node(via), event);
         self.deliver();
         self.acknowledged > before
+    }
+
+    /// Deletes whatever stands under a key, at all replicas.
+    pub fn delete(&mut self, via: &str, key: &Key) {
+        self.clients += 1;
+        let request = PutRequest {
+            key: key.clone(),
+            context: self.object(&node(via), key).context(),
+            version: Version::tombstone(0),
+            w: None,
+            pw: None,
+            ack: None,
+        };
+        let event = Event::Put {
+            client: ClientId(self.clients),
+            request: Box::new(request),
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
+        self.run(5_000);
     }
 
     /// A put to which only the first primary is there.

@@ -41,6 +41,8 @@ pub enum Mutant {
     ForwardsTwice,
     /// A hint that is handed over is deleted before its home has it.
     ConfirmsHintsUnseen,
+    /// Everybody vouches for everything unasked, so that tombstones go by age alone.
+    ReapsUnasked,
 }
 
 /// The batch, with one version less in every object that has several.

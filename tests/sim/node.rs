@@ -90,7 +90,7 @@ impl Node {
         (placement, buckets): (Arc<Placement>, Arc<BucketTable>),
         settings: Settings,
         world_ms: u64,
-        anti_entropy_interval_ms: u64,
+        repair: RepairSettings,
     ) {
         let storage = Handle(Rc::clone(&self.disk));
         let mut machine = Machine::new(
@@ -99,10 +99,6 @@ impl Node {
             storage,
             placement,
         );
-        let repair = RepairSettings {
-            anti_entropy_interval_ms,
-            ..RepairSettings::default()
-        };
         let now = self.now(world_ms);
         machine.set_up(now, Share::ALL, repair);
         machine.step(now, Event::Settings(settings), &mut Vec::new());

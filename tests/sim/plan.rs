@@ -10,6 +10,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rejoin::dynamo::bucket::{Ack, BucketTable, Policy, Properties};
+use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::names::{BucketName, Key, NodeId};
 use rejoin::dynamo::repair::settings::Settings;
 use std::collections::BTreeSet;
@@ -67,6 +68,8 @@ pub struct Plan {
     pub delay_ms_max: u64,
     /// 0: replicas become equal by reads alone.
     pub anti_entropy_interval_ms: u64,
+    /// Between two walks in search of tombstones, 0 for none, and the horizon.
+    pub reaping_ms: (u64, u64),
     /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
     pub clocks: Vec<(i64, u64)>,
     pub settings: Settings,
@@ -96,6 +99,7 @@ impl Plan {
             faults: faults(manners, &mut dice),
             // Not from the dice: what a seed unfolds to is to last.
             anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
+            reaping_ms: (0, 30_000),
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
             buckets,
@@ -109,6 +113,16 @@ impl Plan {
             plan.settings = settings(&mut dice);
         }
         plan
+    }
+
+    pub fn repair(&self) -> RepairSettings {
+        let (reap_interval_ms, tombstone_horizon_ms) = self.reaping_ms;
+        RepairSettings {
+            anti_entropy_interval_ms: self.anti_entropy_interval_ms,
+            reap_interval_ms,
+            tombstone_horizon_ms,
+            ..RepairSettings::default()
+        }
     }
 
     pub fn properties(&self, key: usize) -> &Properties {

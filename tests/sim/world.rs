@@ -158,7 +158,7 @@ impl Stage {
         primaries.iter().map(|id| self.place(id)).collect()
     }
 
-    fn place(&self, id: &NodeId) -> usize {
+    pub fn place(&self, id: &NodeId) -> usize {
         let found = self.plan.nodes.iter().position(|node| node == id);
         found.expect("a member")
     }
@@ -221,10 +221,10 @@ impl World {
         };
         let placement = Arc::clone(&self.stage.placement);
         let buckets = Arc::clone(&self.stage.buckets);
-        let (now_ms, interval_ms) = (self.now_ms, self.stage.plan.anti_entropy_interval_ms);
+        let (now_ms, repair) = (self.now_ms, self.stage.plan.repair());
         let settings = self.stage.plan.settings;
         let view = (placement, buckets);
-        self.nodes[node].start(incarnation, view, settings, now_ms, interval_ms);
+        self.nodes[node].start(incarnation, view, settings, now_ms, repair);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });
@@ -379,6 +379,7 @@ impl World {
     }
 
     fn on_applied(&mut self, node: usize, applied: &Applied, attempt: Option<usize>) {
+        self.on_removed(node, applied);
         let mut object = None;
         let mut replaced = None;
         for change in &applied.batch.changes {
@@ -464,6 +465,9 @@ impl World {
             Effect::Send { to, message } => {
                 if self.mutant == Mutant::ConfirmsHintsUnseen && attempt.is_none() {
                     return self.confirm_unseen(node, &to, message);
+                }
+                if self.mutant == Mutant::ReapsUnasked && super::reaping::is_vouch(&message) {
+                    return self.vouch_unasked(node, &to, &message);
                 }
                 self.send(node, &to, message);
             }
