@@ -25,6 +25,8 @@ mod members;
 mod processes;
 #[path = "cluster/quorums.rs"]
 mod quorums;
+#[path = "cluster/reaping.rs"]
+mod reaping;
 #[path = "cluster/repairing.rs"]
 mod repairing;
 #[path = "cluster/replacing.rs"]

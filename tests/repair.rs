@@ -11,6 +11,10 @@ mod cluster;
 mod memory;
 #[path = "repair/moving.rs"]
 mod moving;
+#[path = "repair/removal.rs"]
+mod removal;
+#[path = "repair/steward.rs"]
+mod steward;
 #[path = "repair/trees.rs"]
 mod trees;
 

@@ -13,5 +13,6 @@ pub mod proto;
 pub mod put_error;
 pub mod repair;
 pub mod resolved;
+mod vouching;
 pub mod warning;
 pub mod watch;

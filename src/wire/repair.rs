@@ -5,6 +5,7 @@
 //! Invariant: a list of keys has a fingerprint for each key, and no more keys than a slice.
 
 use super::proto::peer as proto;
+use super::vouching::{decode_granted, decode_meant, encode_meant};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::codec::DecodeError;
 use crate::dynamo::machine::message::Message;
@@ -14,8 +15,7 @@ use crate::dynamo::repair::inquiry::{Answer, Ask, Refusal};
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::{
-    N_MAX, PARTITIONS_MAX, REAP_BATCH_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX,
-    TREE_LEAVES,
+    N_MAX, PARTITIONS_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES,
 };
 use bytes::Bytes;
 
@@ -38,7 +38,7 @@ pub enum RepairDecodeError {
     Bytes(#[from] DecodeError),
 }
 
-type Decoded<T> = Result<T, RepairDecodeError>;
+pub(super) type Decoded<T> = Result<T, RepairDecodeError>;
 
 pub fn encode_ask(partition: PartitionId, n: u8, ask: &Ask) -> proto::Repair {
     use proto::repair::Ask as Body;
@@ -187,17 +187,7 @@ pub fn decode_answer(ticket: Ticket, repaired: proto::Repaired) -> Decoded<Messa
         Body::Done(done) => Answer::Done {
             is_changed: done.is_changed,
         },
-        Body::Granted(granted) => {
-            let (what, found, limit) = (
-                "number of keys granted",
-                granted.granted.len(),
-                REAP_BATCH_MAX,
-            );
-            if found > limit {
-                return Err(RepairDecodeError::Bound { what, found, limit });
-            }
-            Answer::Granted(granted.granted)
-        }
+        Body::Granted(granted) => Answer::Granted(decode_granted(granted)?),
         Body::Refused(refusal) => Answer::Refused(decode_refusal(refusal)?),
     };
     let answer = Box::new(answer);
@@ -212,32 +202,14 @@ fn bounded(what: &'static str, found: u32, limit: usize) -> Decoded<usize> {
     }
 }
 
-fn encode_meant(keys: &[(Key, u128)]) -> proto::KeysMeant {
-    proto::KeysMeant {
-        keys: keys.iter().map(|(key, _)| encode_key(key)).collect(),
-        fingerprints: encode_fingerprints(keys.iter().map(|(_, fingerprint)| fingerprint)),
-    }
-}
-
-fn decode_meant(meant: proto::KeysMeant) -> Decoded<Vec<(Key, u128)>> {
-    let found = meant.keys.len();
-    let fingerprints = decode_fingerprints(&meant.fingerprints, REAP_BATCH_MAX)?;
-    if found != fingerprints.len() {
-        let (what, limit) = ("number of keys meant", fingerprints.len());
-        return Err(RepairDecodeError::Bound { what, found, limit });
-    }
-    let keys: Decoded<Vec<Key>> = meant.keys.into_iter().map(decode_key).collect();
-    Ok(keys?.into_iter().zip(fingerprints).collect())
-}
-
-fn encode_key(key: &Key) -> proto::Key {
+pub(super) fn encode_key(key: &Key) -> proto::Key {
     proto::Key {
         bucket: key.bucket().as_str().to_owned(),
         key: key.bytes().clone(),
     }
 }
 
-fn decode_key(key: proto::Key) -> Decoded<Key> {
+pub(super) fn decode_key(key: proto::Key) -> Decoded<Key> {
     Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
 }
 
@@ -263,12 +235,12 @@ fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
     Ok((Object::decode(copied.object)?, replaced?))
 }
 
-fn encode_fingerprints<'a>(fingerprints: impl Iterator<Item = &'a u128>) -> Bytes {
+pub(super) fn encode_fingerprints<'a>(fingerprints: impl Iterator<Item = &'a u128>) -> Bytes {
     let bytes = fingerprints.flat_map(|fingerprint| fingerprint.to_be_bytes());
     bytes.collect::<Vec<u8>>().into()
 }
 
-fn decode_fingerprints(bytes: &Bytes, limit: usize) -> Decoded<Vec<u128>> {
+pub(super) fn decode_fingerprints(bytes: &Bytes, limit: usize) -> Decoded<Vec<u128>> {
     let (what, found) = ("number of fingerprints", bytes.len() / FINGERPRINT_BYTES);
     let (chunks, rest) = bytes.as_chunks::<FINGERPRINT_BYTES>();
     if found > limit || !rest.is_empty() {
@@ -415,24 +387,5 @@ mod tests {
         assert!(decode_answer(TICKET, reply(2, 1)).is_err());
         let many = SLICE_ITEMS_MAX + SLICE_CHUNK_ITEMS + 1;
         assert!(decode_answer(TICKET, reply(many, many)).is_err());
-    }
-
-    #[test]
-    fn more_keys_to_vouch_for_than_a_batch_has_are_refused() {
-        let meant = |keys: usize, fingerprints: usize| {
-            let meant = proto::KeysMeant {
-                keys: vec![encode_key(&key("a")); keys],
-                fingerprints: vec![0; fingerprints * FINGERPRINT_BYTES].into(),
-            };
-            decode_meant(meant).is_ok()
-        };
-        assert!(meant(REAP_BATCH_MAX, REAP_BATCH_MAX));
-        assert!(!meant(2, 1));
-        assert!(!meant(REAP_BATCH_MAX + 1, REAP_BATCH_MAX + 1));
-        let granted = proto::repaired::Answer::Granted(proto::Granted {
-            granted: vec![true; REAP_BATCH_MAX + 1],
-        });
-        let answer = Some(granted);
-        assert!(decode_answer(TICKET, proto::Repaired { answer }).is_err());
     }
 }

@@ -51,11 +51,13 @@ impl Stage {
             spares,
             wiring: Wiring::Links,
             storage,
-            // A busy machine must not starve what these tests wait for, and hints need not be waited for long.
+            // A busy machine must not starve what these tests wait for, hints need not be waited for long, and the
+            // horizon is the shortest that is safe.
             settings: [
                 ("REJOIN_FOREGROUND_P99_MS", "3000"),
                 ("REJOIN_PROBE_MS", "250"),
                 ("REJOIN_HINT_RETRY_MS", "500"),
+                ("REJOIN_TOMBSTONE_HORIZON_MS", "30000"),
             ]
             .map(|(name, value)| (name, value.to_owned()))
             .into(),

@@ -112,6 +112,8 @@ impl Cluster {
     pub fn of(names: &[&str], partitions: u16) -> Self {
         let settings = Settings {
             anti_entropy_interval_ms: 0,
+            reap_interval_ms: 0,
+            tombstone_horizon_ms: 30_000,
             ..Settings::default()
         };
         Self::with(names, partitions, settings)
@@ -311,6 +313,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            ttl: Ttl::OfBucket,
             ttl: Default::default(),
         };
         let event = Event::Put {
@@ -321,6 +324,27 @@ impl Cluster {
         self.step(&node(via), event);
         self.deliver();
         self.acknowledged > before
+    }
+
+    /// Deletes whatever stands under a key, at all replicas.
+    pub fn delete(&mut self, via: &str, key: &Key) {
+        self.clients += 1;
+        let request = PutRequest {
+            key: key.clone(),
+            context: self.object(&node(via), key).context(),
+            version: Version::tombstone(0),
+            w: None,
+            pw: None,
+            ack: None,
+            ttl: Ttl::OfBucket,
+        };
+        let event = Event::Put {
+            client: ClientId(self.clients),
+            request: Box::new(request),
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
+        self.run(5_000);
     }
 
     /// A put to which only the first primary is there.

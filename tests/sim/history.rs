@@ -53,6 +53,10 @@ pub enum Check {
     Missed,
     /// A cluster that nobody uses writes, or repairs.
     Restless,
+    /// A value that an acknowledged delete had covered is there again.
+    Resurrected,
+    /// Tombstones are left although everybody is done with them.
+    Unreaped,
 }
 
 #[derive(Debug, Clone)]
@@ -109,6 +113,8 @@ struct KeyHistory {
     /// Per node.
     applied: Vec<Known>,
     synced: Vec<Known>,
+    /// Tombstones that were removed, with all that they had seen.
+    reaped: Marks,
 }
 
 /// One record that a disk took.
@@ -194,6 +200,59 @@ impl History {
     /// The disk of a node has synced a record.
     pub fn on_synced(&mut self, node: usize, key: usize, object: &Object) {
         learn(&mut self.keys[key].synced[node], object);
+    }
+
+    /// A disk has let go of a record: of tombstones alone, and of what those had seen.
+    pub fn on_reaped(&mut self, node: usize, key: usize, gone: &Object) {
+        for (dot, version) in gone.versions() {
+            let place = self.place(key, dot);
+            match place.filter(|_| version.is_tombstone()) {
+                Some(place) => {
+                    let history = &mut self.keys[key];
+                    let past = history.writes[place].past.clone();
+                    history.reaped.insert(place);
+                    history.reaped.join(&past);
+                }
+                None => {
+                    let what = format!("node {node} let go of key {key}: {dot} {version:?}");
+                    self.accuse(Check::Lost, what);
+                }
+            }
+        }
+    }
+
+    /// What an acknowledged delete had seen is dead. `finals` and `destroyed` are as for `judge`.
+    pub fn check_resurrected(
+        &mut self,
+        finals: &[Vec<Object>],
+        destroyed: impl Fn(usize, Ack) -> usize,
+    ) {
+        for attempt in 0..self.attempts.len() {
+            let put = &self.attempts[attempt];
+            let history = &self.keys[put.key];
+            let Some(place) = put.dots.first().copied() else {
+                continue;
+            };
+            let delete = &history.writes[place];
+            let is_delete = delete.version.is_tombstone();
+            let is_kept = match put.fate {
+                Fate::Acknowledged { replicas } => replicas > destroyed(put.key, put.meant.ack),
+                _ => false,
+            };
+            let all = finals[put.key].iter().flat_map(Object::versions);
+            let mut live = all.filter(|(_, version)| !version.is_tombstone());
+            let dead = |dot: Dot| {
+                let place = history.places.get(&dot);
+                place.is_some_and(|place| delete.past.contains(*place))
+            };
+            if is_delete
+                && is_kept
+                && let Some((dot, version)) = live.find(|(dot, _)| dead(*dot))
+            {
+                let what = format!("delete {attempt} had seen {dot} {version:?}, and it lives");
+                self.accuse(Check::Resurrected, what);
+            }
+        }
     }
 
     pub fn knows(&self, key: usize, dot: Dot) -> bool {
@@ -444,7 +503,7 @@ impl History {
             let end = history.places.get(&dot).copied();
             end.is_some_and(|end| end == place || history.writes[end].past.contains(place))
         });
-        if !survives {
+        if !survives && !history.reaped.contains(place) {
             let written = &history.writes[place];
             let what = format!(
                 "acknowledged put {attempt}, {} {:?}, is gone; left: {finals:?}",

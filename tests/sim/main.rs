@@ -18,6 +18,7 @@ mod nemesis;
 mod network;
 mod node;
 mod plan;
+mod reaping;
 mod replies;
 mod run;
 mod trace;

@@ -55,6 +55,8 @@ pub enum Mutant {
     Hoards,
     /// At the end something is stored again and again.
     WritesIdly,
+    /// Everybody vouches for everything unasked, so that tombstones go by age alone.
+    ReapsUnasked,
 }
 
 /// The batch, with one version less in every object that has several.

@@ -99,7 +99,6 @@ impl Node {
         (placement, buckets): (Arc<Placement>, Arc<BucketTable>),
         settings: Settings,
         world_ms: u64,
-        anti_entropy_interval_ms: u64,
     ) -> Vec<Effect> {
         let storage = Handle(Rc::clone(&self.disk));
         let mut machine = Machine::new(
@@ -108,10 +107,6 @@ impl Node {
             storage,
             placement,
         );
-        let settings = Settings {
-            anti_entropy_interval_ms,
-            ..settings
-        };
         let now = self.now(world_ms);
         let mut effects = Vec::new();
         machine.step(now, Event::Settings(settings), &mut effects);

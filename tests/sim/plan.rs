@@ -82,6 +82,8 @@ pub struct Plan {
     pub delay_ms_max: u64,
     /// 0: replicas become equal by reads alone.
     pub anti_entropy_interval_ms: u64,
+    /// Between two walks in search of tombstones, 0 for none, and the horizon.
+    pub reaping_ms: (u64, u64),
     /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
     pub clocks: Vec<(i64, u64)>,
     pub settings: Settings,
@@ -111,6 +113,7 @@ impl Plan {
             faults: faults(manners, &mut dice),
             // Not from the dice: what a seed unfolds to is to last.
             anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
+            reaping_ms: (0, 30_000),
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
             founders: nodes.len(),
@@ -176,6 +179,17 @@ impl Plan {
     pub fn is_strict(&self) -> bool {
         let strict = |p: &Properties| p.pr + p.pw > p.n;
         self.faults.is_empty() && self.changes_members && self.buckets.values().all(strict)
+    }
+
+    /// What the shards are told.
+    pub fn settings(&self) -> Settings {
+        let (reap_interval_ms, tombstone_horizon_ms) = self.reaping_ms;
+        Settings {
+            anti_entropy_interval_ms: self.anti_entropy_interval_ms,
+            reap_interval_ms,
+            tombstone_horizon_ms,
+            ..self.settings
+        }
     }
 
     pub fn properties(&self, key: usize) -> &Properties {

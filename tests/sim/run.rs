@@ -90,7 +90,7 @@ pub fn run_unread(plan: Plan, trace: Trace) -> Report {
 
 impl World {
     /// Everything that is under way comes to its end, and nothing else happens.
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         self.run_to(self.now_ms + SETTLE_MS);
         let open: usize = self
             .nodes
@@ -202,7 +202,7 @@ impl World {
     }
 
     /// What the replicas of a key hold at the end.
-    fn copies(&mut self, key: usize) -> Vec<Object> {
+    pub fn copies(&mut self, key: usize) -> Vec<Object> {
         let name = self.stage.plan.keys[key].clone();
         let replicas = self.stage.replicas(key);
         let mut copies = Vec::new();
@@ -224,7 +224,7 @@ impl World {
         })
     }
 
-    fn check_equal(&mut self) {
+    pub fn check_equal(&mut self) {
         for key in 0..self.stage.plan.keys.len() {
             let copies = self.copies(key);
             let first = copies[0].encode();
@@ -238,7 +238,7 @@ impl World {
         }
     }
 
-    fn judge(&mut self) {
+    pub fn judge(&mut self) {
         self.check_siblings();
         let finals: Vec<Vec<Object>> = (0..self.stage.plan.keys.len())
             .map(|key| self.copies(key))

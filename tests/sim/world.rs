@@ -248,9 +248,8 @@ impl World {
             _ => self.dice.next_u64(),
         };
         let view = self.view_at_start(node);
-        let (now_ms, interval_ms) = (self.now_ms, self.stage.plan.anti_entropy_interval_ms);
-        let settings = self.stage.plan.settings;
-        let effects = self.nodes[node].start(incarnation, view, settings, now_ms, interval_ms);
+        let (now_ms, settings) = (self.now_ms, self.stage.plan.settings());
+        let effects = self.nodes[node].start(incarnation, view, settings, now_ms);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });
@@ -417,6 +416,7 @@ impl World {
     }
 
     fn on_applied(&mut self, node: usize, applied: &Applied, attempt: Option<usize>) {
+        self.on_removed(node, applied);
         let mut object = None;
         let mut replaced = None;
         for change in &applied.batch.changes {
@@ -502,6 +502,9 @@ impl World {
             Effect::Send { to, message } => {
                 if self.mutant == Mutant::ConfirmsHintsUnseen && attempt.is_none() {
                     return self.confirm_unseen(node, &to, message);
+                }
+                if self.mutant == Mutant::ReapsUnasked && super::reaping::is_vouch(&message) {
+                    return self.vouch_unasked(node, &to, &message);
                 }
                 self.send(node, &to, message);
             }
