@@ -99,7 +99,7 @@ fn fastest(key: &str, context: &Context) -> Option<String> {
 }
 
 #[tokio::test]
-async fn requests_go_straight_to_a_node_that_keeps_the_key() {
+async fn s6_4_d42_requests_go_straight_to_a_node_that_keeps_the_key() {
     let (stage, nodes) = notes(5, proto::Properties::default()).await;
     let addresses = addresses(&stage);
     let bucket = client(&stage).await.bucket("notes");
@@ -314,7 +314,7 @@ async fn a_session_that_cannot_be_shown_its_write_says_so() {
 }
 
 #[tokio::test]
-async fn a_stale_ring_is_refreshed_when_a_reply_shows_another() {
+async fn s6_4_d42_a_stale_ring_is_refreshed_when_a_reply_shows_another() {
     let (stage, nodes) = notes(4, proto::Properties::default()).await;
     let (mut links, mut known) = (Vec::new(), BTreeMap::new());
     let names: Vec<String> = stage.cluster.names().map(str::to_owned).collect();

@@ -1,18 +1,30 @@
-//! The Dynamo paper as a table of contents: one test for each mechanism of sections 4.1 to 4.8 and 5 that the
-//! core has, named by section and by the identifier of the project's list of mechanisms.
+//! The Dynamo paper as a table of contents: one test for each mechanism, named by section and by the number that
+//! the project's reading of it gives it.
 //!
-//! What needs more than one shard of one process (membership, hash trees, overload) is tested where it
-//! is built.
+//! | Section | Where, if not here |
+//! |---|---|
+//! | 4.7 replica synchronisation (D22) | `tests/repair.rs` |
+//! | 4.8.1, 4.8.2 membership, gossip, seeds (D23 to D25) | `tests/membership.rs` |
+//! | 4.9 adding and removing nodes (D27) | `tests/repair/moving.rs`, on processes `tests/cluster/members.rs` |
+//! | 6.2 load and the three strategies (D36 to D39), 6.6 scale (D46) | `tests/scale.rs` |
+//! | 6.4 client-driven coordination (D42) | `tests/client.rs` |
+//! | 6.5 background against foreground (D44) | `tests/repair/moving.rs` |
+//!
+//! `docs/scoreboard.md` has the whole list, and a test that every name in it exists.
 //!
 //! Invariant: a test that carries a section proves what that section says, on the real machines.
 
 mod stage;
 
 use bytes::Bytes;
+use rejoin::dynamo::causality::dot::{Actor, Incarnation};
+use rejoin::dynamo::causality::object::Object;
+use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::names::{BucketName, Key, NodeId};
 use rejoin::dynamo::replica::storage::{Batch, Change, Item, Storage, StorageError};
 use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{Partitions, Token};
+use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use rejoin::storage::memory::MemoryStorage;
 use rejoin::storage::sled_engine::{Durability, Options, SledStorage};
@@ -171,6 +183,25 @@ fn s4_4_d15_a_context_of_several_versions_collapses_the_branches() {
 }
 
 #[test]
+fn s4_4_d16_no_pair_of_a_clock_is_dropped_however_many_there_are() {
+    let mut object = Object::default();
+    for incarnation in 0..1_000 {
+        let incarnation = Incarnation(incarnation);
+        let actor = Actor {
+            incarnation,
+            epoch: 1,
+        };
+        let seen = object.context();
+        object.discard(&seen);
+        object.event(actor, Version::value("value", incarnation.0));
+    }
+    assert_eq!(object.actors(), 1_000);
+    let read = Object::decode(object.encode()).expect("our own bytes");
+    assert_eq!(read.context(), object.context());
+    assert_eq!(read.live().count(), 1);
+}
+
+#[test]
 fn s4_5_d17_any_node_takes_a_request_and_one_outside_the_top_n_passes_the_put_on() {
     let steps = steps(&[
         "cluster nodes=a,b,c,d,e n=2 w=2 r=2",
@@ -266,6 +297,23 @@ fn s4_6_d20_with_w_of_one_a_write_fails_only_if_no_node_at_all_can_be_reached() 
     assert!(answer(&steps[1]).starts_with("answer ok context={b:1} after=1 primaries=0"));
     assert!(answer(&steps[2]).starts_with("answer one "));
     assert_eq!(answer(&steps[4]), "answer one context={b:1} from=3");
+}
+
+#[test]
+fn s4_6_d21_copies_and_their_stand_ins_are_spread_over_data_centres() {
+    let members = (0..9).map(|number| Member {
+        zone: format!("dc-{}", number % 3),
+        ..member(number, 1)
+    });
+    let zones: BTreeMap<NodeId, String> = members.clone().map(|m| (m.id, m.zone)).collect();
+    let placement = Placement::still(ring(members));
+    for partition in placement.partitions().all() {
+        let seats = placement.seats(partition, 3);
+        let held: BTreeSet<_> = seats.primaries.iter().map(|node| &zones[node]).collect();
+        assert_eq!(held.len(), 3, "a whole data centre may go");
+        let others: BTreeSet<_> = seats.others.iter().map(|node| &zones[node]).collect();
+        assert_eq!(others.len(), 3);
+    }
 }
 
 #[test]

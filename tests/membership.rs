@@ -263,7 +263,7 @@ fn check(placement: &Placement) {
 }
 
 #[test]
-fn an_edit_reaches_everybody_although_messages_are_lost() {
+fn s4_8_d24_histories_are_reconciled_by_gossip_although_messages_are_lost() {
     for seed in 0..8 {
         let mut town = Town::of(seed, 6);
         town.loss = 0.4;
@@ -283,7 +283,7 @@ fn an_edit_reaches_everybody_although_messages_are_lost() {
 }
 
 #[test]
-fn a_node_with_the_token_joins_by_itself_and_one_without_is_ignored() {
+fn s4_8_d25_a_seed_lets_a_node_with_the_token_in_and_ignores_one_without() {
     let mut town = Town::of(1, 3);
     town.run(1_000);
     town.arrive(3, Some(TOKEN));
@@ -313,7 +313,7 @@ fn nodes_that_arrive_together_join_in_one_change() {
 }
 
 #[test]
-fn a_policy_without_auto_join_waits_for_the_command() {
+fn s4_8_d23_without_the_policy_members_change_by_command_only() {
     let mut town = Town::of(3, 3);
     town.run(1_000);
     town.set_policy(
@@ -352,7 +352,7 @@ fn one_change_is_under_way_at_a_time_and_it_can_be_cancelled() {
 }
 
 #[test]
-fn a_member_that_has_left_does_not_come_back_by_itself() {
+fn s4_8_d23_the_history_is_kept_and_a_member_that_has_left_stays_away() {
     let mut town = Town::of(5, 3);
     town.run(1_000);
     town.arrive(3, Some(TOKEN));

@@ -16,6 +16,9 @@ const FEATURES: &[RangeInclusive<u32>] = &[1..=19, 20..=26, 30..=42, 50..=66, 70
 /// The numbers of the rows U.
 const UNIQUE: RangeInclusive<u32> = 1..=27;
 
+/// The mechanisms of the paper that are built, by the numbers of the project's reading of it.
+const MECHANISMS: &[RangeInclusive<u32>] = &[10..=31, 36..=39, 42..=42, 44..=44, 46..=46];
+
 const TIERS: &[&str] = &["M", "S", "L", "X", "P0", "P1", "P2"];
 const STATUSES: &[&str] = &["done", "partly", "open", "declined"];
 
@@ -131,9 +134,11 @@ fn root() -> &'static Path {
 
 fn expected() -> impl Iterator<Item = String> {
     let features = FEATURES.iter().cloned().flatten();
+    let mechanisms = MECHANISMS.iter().cloned().flatten();
     features
         .map(|number| format!("F{number}"))
         .chain(UNIQUE.map(|number| format!("U{number}")))
+        .chain(mechanisms.map(|number| format!("D{number}")))
 }
 
 fn rows() -> Vec<Row> {
@@ -151,7 +156,7 @@ fn row(line: &str) -> Option<Row> {
         .map(str::trim)
         .collect();
     let id = cells[0];
-    if !id.starts_with(['F', 'U']) || id[1..].parse::<u32>().is_err() {
+    if !id.starts_with(['F', 'U', 'D']) || id[1..].parse::<u32>().is_err() {
         return None;
     }
     assert_eq!(

@@ -72,7 +72,7 @@ impl Office {
         progressed: mpsc::Receiver<Progress>,
     ) -> (Self, Registry) {
         let steward = Steward::new(identity, catalog, rand::random(), clock.now());
-        let (registry, desk) = connected(Arc::clone(steward.snapshot()));
+        let (registry, desk) = connected(Arc::clone(steward.snapshot()), Arc::clone(&peers));
         let office = Self {
             steward,
             clock,

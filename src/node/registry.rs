@@ -5,6 +5,7 @@
 //!
 //! Invariant: what is published was on this node's disk before.
 
+use super::peers::Peers;
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::membership::opinions::Suspicion;
 use crate::dynamo::membership::plan::{Asked, Plan, PlanError, Wish};
@@ -43,6 +44,7 @@ pub enum RegistryError {
 
 /// What others see of the steward.
 pub struct Registry {
+    peers: Arc<Peers>,
     orders: mpsc::Sender<Order>,
     current: watch::Receiver<Arc<Snapshot>>,
     /// Nodes whose catalog equals this one's.
@@ -83,11 +85,12 @@ pub(super) struct Desk {
 }
 
 /// A registry, and what the steward's task needs to serve it.
-pub(super) fn connected(first: Arc<Snapshot>) -> (Registry, Desk) {
+pub(super) fn connected(first: Arc<Snapshot>, peers: Arc<Peers>) -> (Registry, Desk) {
     let (send_orders, orders) = mpsc::channel(ORDERS_MAX);
     let (publish, current) = watch::channel(first);
     let (agreeing, agreed) = watch::channel(1);
     let registry = Registry {
+        peers,
         orders: send_orders,
         current,
         agreeing: agreed,
@@ -194,12 +197,13 @@ impl Registry {
 
     /// Waits a little for the other nodes to have what this one has.
     async fn spread(&self) -> usize {
-        let total = self.snapshot().placement.nodes().len();
+        let nodes = self.snapshot().placement.nodes().len();
+        let total = nodes.min(1 + self.peers.connected().len());
         let mut agreeing = self.agreeing.clone();
         let all = agreeing.wait_for(|count| *count >= total);
         // Whoever is not reached by then learns it later.
         drop(tokio::time::timeout(SPREAD_TIMEOUT, all).await);
         let agreeing = *self.agreeing.borrow();
-        agreeing.min(total)
+        agreeing.min(nodes)
     }
 }
