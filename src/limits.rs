@@ -178,6 +178,14 @@ pub const STAND_IN_AFTER_MS: u64 = 250;
 pub const SUSPECT_MS: u64 = 1_500;
 /// Between two probes of a peer that is down.
 pub const PROBE_MS: u64 = 1_000;
+/// The shortest that an operator may choose: a round trip, and a pause of the scheduler.
+pub const SUSPECT_MS_MIN: u64 = 100;
+/// The longest that an operator may choose, for probes too: a minute of a dead peer that everybody waits for.
+pub const SUSPECT_MS_MAX: u64 = 60_000;
+/// Probes are small, but there is one for each shard.
+pub const PROBE_MS_MIN: u64 = 50;
+/// Below a round trip everybody would stand in for everybody.
+pub const STAND_IN_AFTER_MS_MIN: u64 = 10;
 /// How long a put waits for stragglers after its answer, before what they miss becomes a hint.
 pub const PUT_STRAGGLERS_MS: u64 = 1_000;
 /// Hints that one shard keeps for others; each is a record of its own and an entry of a scan.
@@ -186,6 +194,14 @@ pub const HINTS_MAX: usize = 1_000_000;
 pub const HINT_BYTES_MAX: usize = 4 * 1024 * 1024 * 1024;
 /// Before a hint that was not taken is offered again; doubled with each failure.
 pub const HINT_RETRY_MS: u64 = 2_000;
+/// The shortest that an operator may choose: an offer reads the disk.
+pub const HINT_RETRY_MS_MIN: u64 = 100;
+/// The most hints that an operator may let one shard keep: an entry of some 100 bytes each when they are counted.
+pub const HINTS_SET_MAX: u64 = 100_000_000;
+/// The most bytes of hints that an operator may let one shard keep: a disk of its own.
+pub const HINT_BYTES_SET_MAX: u64 = 1 << 40;
+/// How wrong a test may make a node's wall clock: a day.
+pub const CLOCK_OFFSET_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// The longest pause between two offers.
 pub const HINT_RETRY_MS_MAX: u64 = 16_000;
 /// Hints that are on their way to one node at a time.
@@ -318,3 +334,9 @@ const _: () = assert!(STAND_IN_AFTER_MS < SUSPECT_MS);
 const _: () = assert!(SUSPECT_MS < DEADLINE_DEFAULT_MS);
 const _: () = assert!(PUT_STRAGGLERS_MS < DEADLINE_DEFAULT_MS);
 const _: () = assert!(HINT_RETRY_MS <= HINT_RETRY_MS_MAX);
+const _: () = assert!(SUSPECT_MS_MIN <= SUSPECT_MS && SUSPECT_MS <= SUSPECT_MS_MAX);
+const _: () = assert!(PROBE_MS_MIN <= PROBE_MS && PROBE_MS <= SUSPECT_MS_MAX);
+const _: () = assert!(STAND_IN_AFTER_MS_MIN <= STAND_IN_AFTER_MS);
+const _: () = assert!(HINT_RETRY_MS_MIN <= HINT_RETRY_MS);
+const _: () = assert!(HINTS_MAX as u64 <= HINTS_SET_MAX);
+const _: () = assert!(HINT_BYTES_MAX as u64 <= HINT_BYTES_SET_MAX);

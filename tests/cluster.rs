@@ -27,6 +27,8 @@ mod processes;
 mod quorums;
 #[path = "cluster/repairing.rs"]
 mod repairing;
+#[path = "cluster/replacing.rs"]
+mod replacing;
 #[path = "cluster/resolving.rs"]
 mod resolving;
 #[path = "cluster/siblings.rs"]

@@ -198,7 +198,7 @@ fn s4_4_d16_no_pair_of_a_clock_is_dropped_however_many_there_are() {
     assert_eq!(object.actors(), 1_000);
     let read = Object::decode(object.encode()).expect("our own bytes");
     assert_eq!(read.context(), object.context());
-    assert_eq!(read.live().count(), 1);
+    assert_eq!(read.live(0).count(), 1);
 }
 
 #[test]

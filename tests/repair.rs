@@ -15,11 +15,11 @@ mod moving;
 mod trees;
 
 use cluster::{Cluster, key, node};
-use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::Key;
 use rejoin::dynamo::repair::inquiry::{Answer, Ask};
+use rejoin::dynamo::repair::settings::Settings;
 
 fn keys(count: usize) -> Vec<Key> {
     let key = |number: usize| match number % 5 {
@@ -114,9 +114,9 @@ fn f61_comparing_equal_replicas_costs_two_small_messages_and_writes_nothing() {
 #[test]
 fn law_6_a_settled_idle_cluster_repairs_and_writes_nothing_for_three_rounds() {
     let interval_ms = 5_000;
-    let settings = RepairSettings {
+    let settings = Settings {
         anti_entropy_interval_ms: interval_ms,
-        ..RepairSettings::default()
+        ..Settings::default()
     };
     let mut cluster = Cluster::with(&["a", "b", "c", "d", "e"], 16, settings);
     let keys = keys(100);
@@ -143,9 +143,9 @@ fn law_6_a_settled_idle_cluster_repairs_and_writes_nothing_for_three_rounds() {
 
 #[test]
 fn each_pair_of_primaries_is_compared_once_in_a_regular_round() {
-    let settings = RepairSettings {
+    let settings = Settings {
         anti_entropy_interval_ms: 1_000_000,
-        ..RepairSettings::default()
+        ..Settings::default()
     };
     let mut cluster = Cluster::with(&["a", "b", "c"], 6, settings);
     cluster.run(1_000_000);

@@ -1,5 +1,6 @@
 //! `rejoin.v1.Cluster`: inspection, for operators and tests.
 
+use super::inspection;
 use super::membership;
 use super::status;
 use crate::dynamo::machine::router::Activity;
@@ -131,6 +132,22 @@ impl Cluster for ClusterService {
             exchanges_failed: status.exchanges_failed,
             is_in_progress: status.is_in_progress,
         }))
+    }
+
+    async fn hints(
+        &self,
+        _: Request<proto::HintsRequest>,
+    ) -> Result<Response<proto::HintsResponse>, Status> {
+        let hints = inspection::hints(&self.node.repairs().await);
+        Ok(Response::new(hints))
+    }
+
+    async fn transfers(
+        &self,
+        _: Request<proto::TransfersRequest>,
+    ) -> Result<Response<proto::TransfersResponse>, Status> {
+        let transfers = inspection::transfers(self.node.repairs().await);
+        Ok(Response::new(transfers))
     }
 
     async fn local_record(

@@ -7,7 +7,7 @@ use crate::dynamo::metadata::facts::{MembershipPolicy, NodeFacts};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::NodeId;
 use crate::dynamo::ring::member::Member;
-use crate::node::clock::wall_ms;
+use crate::node::registry::Suspected;
 use crate::node::server::Node;
 use crate::wire::proto::v1 as proto;
 use proto::change_request::Wish as Asks;
@@ -17,6 +17,7 @@ use tonic::Status;
 /// Everybody that the cluster has heard of.
 pub fn members(node: &Node) -> proto::MembersResponse {
     let snapshot = node.snapshot();
+    let suspected = node.registry.suspected();
     let placement = &snapshot.placement;
     let known = snapshot.catalog.nodes().map(|(id, _)| id);
     let all: BTreeSet<&NodeId> = known.chain(placement.nodes()).collect();
@@ -25,7 +26,7 @@ pub fn members(node: &Node) -> proto::MembersResponse {
     proto::MembersResponse {
         nodes: all
             .into_iter()
-            .map(|id| info(node, &snapshot, id))
+            .map(|id| info(node, &snapshot, &suspected, id))
             .collect(),
         version: placement.version(),
         partitions_moving: placement.unsettled().count() as u32,
@@ -43,7 +44,7 @@ pub fn members(node: &Node) -> proto::MembersResponse {
     }
 }
 
-fn info(node: &Node, snapshot: &Snapshot, id: &NodeId) -> proto::NodeInfo {
+fn info(node: &Node, snapshot: &Snapshot, suspected: &Suspected, id: &NodeId) -> proto::NodeInfo {
     let placement = &snapshot.placement;
     let nothing = NodeFacts::default();
     let facts = snapshot.catalog.node(id).unwrap_or(&nothing);
@@ -70,6 +71,15 @@ fn info(node: &Node, snapshot: &Snapshot, id: &NodeId) -> proto::NodeInfo {
         is_connected: is_me || link.is_some_and(|link| link.is_connected()),
         partitions_first: held(1),
         partitions_held: held(copies),
+        suspected_by: suspected
+            .get(id)
+            .into_iter()
+            .flatten()
+            .map(|(observer, missed_ms)| proto::Suspicion {
+                observer: observer.to_string(),
+                missed_ms: *missed_ms,
+            })
+            .collect(),
     }
 }
 
@@ -103,7 +113,7 @@ pub async fn change(
         false => {
             let asked = Asked {
                 by: node.id().clone(),
-                at_ms: wall_ms(),
+                at_ms: node.clock.now().wall_ms,
                 force: request.force,
             };
             node.registry.plan(wish, asked).await

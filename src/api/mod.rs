@@ -9,6 +9,7 @@ pub mod buckets;
 pub mod cluster;
 pub mod condition;
 pub mod deadline;
+mod inspection;
 pub mod key_value;
 pub mod keys;
 pub mod listen;

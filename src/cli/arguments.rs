@@ -90,11 +90,28 @@ pub struct Serve {
     #[arg(long, env = "REJOIN_DATA", value_name = "FOLDER")]
     pub data: Option<PathBuf>,
     /// Where to listen for clients, in place of the file's.
-    #[arg(long, env = "REJOIN_CLIENT", value_name = "ADDRESS")]
+    #[arg(
+        long,
+        alias = "bind-client",
+        env = "REJOIN_CLIENT",
+        value_name = "ADDRESS"
+    )]
     pub client: Option<SocketAddr>,
     /// Where to listen for other nodes, in place of the file's.
-    #[arg(long, env = "REJOIN_PEER", value_name = "ADDRESS")]
+    #[arg(long, alias = "bind-peer", env = "REJOIN_PEER", value_name = "ADDRESS")]
     pub peer: Option<SocketAddr>,
+    /// Where clients find this node, if that is not where it listens.
+    #[arg(long, env = "REJOIN_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
+    pub advertise_client: Option<String>,
+    /// Where other nodes find this node, if that is not where it listens.
+    #[arg(long, env = "REJOIN_ADVERTISE_PEER", value_name = "HOST:PORT")]
+    pub advertise_peer: Option<String>,
+    /// Peer address of a member, for a node that joins; may be given several times.
+    #[arg(long = "seed", value_name = "HOST:PORT")]
+    pub seeds: Vec<String>,
+    /// File with the secret that admits nodes to the cluster.
+    #[arg(long, env = "REJOIN_JOIN_TOKEN_FILE", value_name = "FILE")]
+    pub join_token_file: Option<PathBuf>,
     /// End when the process that started this one ends.
     #[arg(long, hide = true)]
     pub with_parent: bool,
@@ -291,6 +308,10 @@ pub enum Cluster {
         #[arg(long)]
         now: bool,
     },
+    /// What the asked node keeps for nodes that were away.
+    Hints,
+    /// What the asked node moves while the owners of partitions change.
+    Transfers,
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

@@ -2,6 +2,7 @@
 
 use super::arguments::{Cluster, Server};
 use super::connection::Connection;
+use super::inspection;
 use super::members;
 use super::output::{print_json, sibling, sibling_line};
 use crate::wire::proto::v1 as proto;
@@ -18,6 +19,8 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
         }
         Cluster::Record { bucket, key } => record(bucket, key, &connection, server.json).await,
         Cluster::Repair { now } => super::repair::run(now, &connection, server.json).await,
+        Cluster::Hints => inspection::hints(&connection, server.json).await,
+        Cluster::Transfers => inspection::transfers(&connection, server.json).await,
         other => members::run(other, &connection, server.json).await,
     }
 }

@@ -8,8 +8,8 @@
 use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT,
-    PLUGIN_BYTES_DEFAULT,
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
+    HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS, STAND_IN_AFTER_MS, SUSPECT_MS,
 };
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -190,6 +190,13 @@ impl LocalCluster {
             quarantine: true,
             anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
             foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
+            suspect_ms: SUSPECT_MS,
+            probe_ms: PROBE_MS,
+            stand_in_after_ms: STAND_IN_AFTER_MS,
+            hint_retry_ms: HINT_RETRY_MS,
+            hints_max: HINTS_MAX,
+            hint_bytes_max: HINT_BYTES_MAX,
+            clock_offset_ms: 0,
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)

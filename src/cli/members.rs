@@ -118,6 +118,7 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
                 "is_connected": node.is_connected,
                 "partitions_first": node.partitions_first,
                 "partitions_held": node.partitions_held,
+                "suspected_by": suspected_by(node),
             })
         });
         let log = reply.log.iter().map(|entry| {
@@ -147,6 +148,10 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
             node.partitions_held,
             node.peer_address
         );
+        for suspicion in &node.suspected_by {
+            let seconds = suspicion.missed_ms / 1000;
+            println!("  missed by {} for {seconds} s", suspicion.observer);
+        }
     }
     println!(
         "plan {}: {} of {} partitions still move",
@@ -157,6 +162,13 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
     }
     print_policy(&policy);
     Ok(())
+}
+
+fn suspected_by(node: &proto::NodeInfo) -> Vec<serde_json::Value> {
+    let suspicions = node.suspected_by.iter();
+    let suspicions =
+        suspicions.map(|said| json!({"observer": said.observer, "missed_ms": said.missed_ms}));
+    suspicions.collect()
 }
 
 fn role(node: &proto::NodeInfo) -> &'static str {

@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod connection;
 pub mod demo;
 pub mod dev;
+mod inspection;
 pub mod key_value;
 pub mod keys;
 pub mod local;

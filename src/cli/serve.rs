@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -33,19 +34,24 @@ impl Serve {
     }
 
     fn load(&self) -> anyhow::Result<Config> {
-        let data = self.data.as_ref().map(|data| data.display().to_string());
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let address = |address: Option<SocketAddr>| address.map(|address| address.to_string());
         let given = [
             ("node", self.node.clone()),
-            ("data", data),
+            ("data", path(&self.data)),
             ("client", address(self.client)),
             ("peer", address(self.peer)),
+            ("advertise_client", self.advertise_client.clone()),
+            ("advertise_peer", self.advertise_peer.clone()),
+            ("join_token_file", path(&self.join_token_file)),
         ];
-        let overrides: Vec<(&str, String)> = given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
-        Ok(Config::load(&self.config, &overrides)?)
+        let given = given.into_iter();
+        let given = given.filter_map(|(name, value)| Some((name, value?.into())));
+        let mut overrides: Vec<(&str, config::Value)> = given.collect();
+        if !self.seeds.is_empty() {
+            overrides.push(("seeds", self.seeds.clone().into()));
+        }
+        Ok(Config::load(&self.config, overrides)?)
     }
 }
 

@@ -7,19 +7,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     start: Instant,
+    /// Added to the wall clock.
+    offset_ms: i64,
 }
 
 impl Clock {
-    pub fn start() -> Self {
+    /// `offset_ms` makes the wall clock wrong; the monotonic half is not touched.
+    pub fn start(offset_ms: i64) -> Self {
         Self {
             start: Instant::now(),
+            offset_ms,
         }
     }
 
     pub fn now(&self) -> Now {
         Now {
             monotonic: Millis(self.uptime_ms()),
-            wall_ms: wall_ms(),
+            wall_ms: system_ms().saturating_add_signed(self.offset_ms),
         }
     }
 
@@ -34,7 +38,7 @@ impl Clock {
 }
 
 /// Milliseconds since 1970, 0 before.
-pub fn wall_ms() -> u64 {
+fn system_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |duration| duration.as_millis() as u64)
 }

@@ -11,8 +11,10 @@ use crate::dynamo::coordinator::request::{
 };
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
+use crate::dynamo::membership::opinions::Suspicion;
 use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::repair::hints::Waiting;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
@@ -33,10 +35,11 @@ pub type PutOutcome = Result<Box<PutReply>, PutError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
 
-/// What a shard repairs, and what it has to move.
+/// What a shard repairs, what it has to move, and what it keeps for others.
 pub struct Repairs {
     pub anti_entropy: AntiEntropy,
     pub transfers: Vec<Transfer>,
+    pub hints: Vec<Waiting>,
 }
 
 /// How far this node is with a partition of a change of the owners.
@@ -90,5 +93,7 @@ pub enum Input {
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
     Repairs(oneshot::Sender<Repairs>),
+    /// Which peers are down in the shard's opinion, and for how long already.
+    Opinions(oneshot::Sender<Vec<Suspicion>>),
     Stop,
 }

@@ -21,4 +21,5 @@ pub mod repairs;
 pub mod server;
 pub mod shard;
 pub mod store;
+mod suspects;
 pub mod switchboard;

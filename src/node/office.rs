@@ -219,6 +219,8 @@ impl Office {
             }
         }
         self.desk.agreeing.send_replace(self.steward.agreeing());
+        let suspected = self.steward.suspected(self.clock.now());
+        self.desk.suspected.send_replace(suspected);
         Ok(())
     }
 

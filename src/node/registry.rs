@@ -14,6 +14,7 @@ use crate::dynamo::metadata::catalog::{Catalog, EditError};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::{BucketName, NodeId};
 use crate::dynamo::replica::storage::StorageError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,7 +50,11 @@ pub struct Registry {
     current: watch::Receiver<Arc<Snapshot>>,
     /// Nodes whose catalog equals this one's.
     agreeing: watch::Receiver<usize>,
+    suspected: watch::Receiver<Suspected>,
 }
+
+/// Whom the nodes do not reach: by name, who says so, and for how many milliseconds.
+pub type Suspected = BTreeMap<NodeId, Vec<Suspicion>>;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, RegistryError>>;
 
@@ -82,6 +87,7 @@ pub(super) struct Desk {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) publish: watch::Sender<Arc<Snapshot>>,
     pub(super) agreeing: watch::Sender<usize>,
+    pub(super) suspected: watch::Sender<Suspected>,
 }
 
 /// A registry, and what the steward's task needs to serve it.
@@ -89,16 +95,19 @@ pub(super) fn connected(first: Arc<Snapshot>, peers: Arc<Peers>) -> (Registry, D
     let (send_orders, orders) = mpsc::channel(ORDERS_MAX);
     let (publish, current) = watch::channel(first);
     let (agreeing, agreed) = watch::channel(1);
+    let (suspecting, suspected) = watch::channel(Suspected::new());
     let registry = Registry {
         peers,
         orders: send_orders,
         current,
         agreeing: agreed,
+        suspected,
     };
     let desk = Desk {
         orders,
         publish,
         agreeing,
+        suspected: suspecting,
     };
     (registry, desk)
 }
@@ -110,6 +119,11 @@ impl Registry {
 
     pub fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.snapshot().catalog)
+    }
+
+    /// Whom the nodes do not reach, as far as this one has heard.
+    pub fn suspected(&self) -> Suspected {
+        self.suspected.borrow().clone()
     }
 
     /// Told whenever the catalog changes.

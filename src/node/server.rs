@@ -28,7 +28,6 @@ use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::repair::schedule::Share;
-use crate::dynamo::repair::settings as repair;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
@@ -78,7 +77,7 @@ impl Node {
         config: Config,
         addresses: Addresses,
     ) -> anyhow::Result<(Arc<Self>, Running)> {
-        let clock = Clock::start();
+        let clock = Clock::start(config.clock_offset_ms);
         let foundation = Foundation::lay(&config, &addresses)?;
         let (failing, failed) = watch::channel(None);
         let peers = Arc::clone(&foundation.peers);
@@ -117,8 +116,9 @@ impl Node {
         let (stopping, stop) = watch::channel(false);
         let mut tasks = node.start_tasks(&stop);
         tasks.spawn(office.run(failing.clone(), stop.clone()));
-        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop);
+        let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop.clone());
         tasks.spawn(watch);
+        tasks.spawn(Arc::clone(&node).tell_suspects(stop));
         let running = Running {
             tasks,
             stopping,
@@ -310,13 +310,8 @@ fn start_shards(
             shard: number as u16,
             shards: config.shards() as u16,
         };
-        machine.set_up(clock.now(), share, config.repair());
         // It counts the hints that it keeps before anybody can ask for one.
-        let settings = repair::Settings {
-            shard: (number as u16, config.shards() as u16),
-            ..repair::Settings::default()
-        };
-        for event in [Event::Settings(settings), Event::Tick] {
+        for event in [Event::Settings(config.settings(share)), Event::Tick] {
             machine.step(clock.now(), event, &mut Vec::new());
         }
         let outlets = Outlets {

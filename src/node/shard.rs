@@ -179,7 +179,9 @@ impl Shard {
             Input::Repairs(reply) => drop(reply.send(Repairs {
                 anti_entropy: self.machine.anti_entropy(),
                 transfers: self.machine.transfers(),
+                hints: self.machine.hints(),
             })),
+            Input::Opinions(reply) => drop(reply.send(self.machine.opinions())),
             Input::Activity(reply) => drop(reply.send(self.machine.activity())),
             Input::Stop => {}
         }

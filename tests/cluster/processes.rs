@@ -1,13 +1,13 @@
 //! Processes from outside: signals, folders, configurations, health and reflection.
 
-use super::stage::{Node, PATIENCE, Stage, getting, rejoin_binary};
+use super::stage::{Node, PATIENCE, Stage, getting, putting, rejoin_binary, until};
 use rejoin::wire::proto::v1 as proto;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
@@ -99,7 +99,7 @@ async fn a_wrong_configuration_is_refused_with_its_fix_and_makes_no_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let good = configuration(folder.path());
     let (node, client) = ("node = \"n1\"\ndata", "client = \"127.0.0.1:0\"");
-    let cases: [(&str, &str, &[&str]); 10] = [
+    let cases: [(&str, &str, &[&str]); 13] = [
         (
             client,
             "clinet = \"127.0.0.1:0\"",
@@ -145,6 +145,21 @@ async fn a_wrong_configuration_is_refused_with_its_fix_and_makes_no_folder() {
             client,
             "storage = \"rocks\"",
             &["`storage` is \"rocks\"", "give \"sled\""],
+        ),
+        (
+            client,
+            "suspect_ms = 5",
+            &["`suspect_ms` is 5; give 100 to 60000"],
+        ),
+        (
+            client,
+            "hint_retry_ms = 16001",
+            &["`hint_retry_ms` is 16001; give 100 to 16000"],
+        ),
+        (
+            client,
+            "clock_offset_ms = -86400001",
+            &["`clock_offset_ms` is -86400001", "for tests only"],
         ),
     ];
     for (from, to, hints) in cases {
@@ -203,10 +218,76 @@ async fn the_environment_is_read_for_fields_and_for_nothing_else() {
     let ready = timeout(PATIENCE, lines.next_line()).await.expect("in time");
     let ready = ready.expect("its output").expect("a line");
     assert!(ready.starts_with("n1 is ready"), "{ready}");
+    end(node).await;
+}
+
+async fn end(mut node: Child) {
     let pid = node.id().and_then(|id| Pid::from_raw(id as i32));
     kill_process(pid.expect("it runs"), Signal::TERM).expect("it runs");
     let status = timeout(STOPS_WITHIN, node.wait()).await.expect("in time");
     assert!(status.expect("waited for").success());
+}
+
+/// A node with these flags and variables, and where its clients find it.
+async fn started(file: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Child, String) {
+    let mut node = Command::new(rejoin_binary())
+        .args(["serve", "--json", "--config", file])
+        .args(flags)
+        .envs(environment.iter().copied())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(node.stdout.take().expect("its output")).lines();
+    let ready = timeout(PATIENCE, lines.next_line()).await.expect("in time");
+    let ready = ready.expect("its output").expect("a line");
+    let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
+    let client = ready["client"].as_str().expect("an address");
+    (node, format!("http://{client}"))
+}
+
+#[tokio::test]
+async fn a_node_tells_the_addresses_that_it_is_told_and_a_wrong_clock_stands_in_what_it_writes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("node.toml");
+    std::fs::write(&file, configuration(folder.path())).expect("written");
+    let hour_ms = 3_600_000;
+    let flags = [
+        "--bind-client",
+        "127.0.0.1:0",
+        "--bind-peer",
+        "127.0.0.1:0",
+        "--advertise-client",
+        "db.example:7001",
+        "--advertise-peer",
+        "db.example:7101",
+    ];
+    let environment = [("REJOIN_CLOCK_OFFSET_MS", "3600000")];
+    let (process, url) = started(&file.display().to_string(), &flags, &environment).await;
+    let node = Node::at(&url).await;
+    until("it has made itself known", async || {
+        node.members().await.nodes[0].client_address == "db.example:7001"
+    })
+    .await;
+    assert_eq!(
+        node.members().await.nodes[0].peer_address,
+        "db.example:7101"
+    );
+    let alone = proto::Properties {
+        n: Some(1),
+        r: Some(1),
+        w: Some(1),
+        ..proto::Properties::default()
+    };
+    node.create("notes", alone).await;
+    let stored = node.try_put(putting("notes", "key", "value")).await;
+    stored.expect("the put");
+    let now = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    let stored = node.record("notes", "key").await.siblings[0].clone();
+    let written_at_ms = stored.value.expect("a value").written_at_ms;
+    let ahead_ms = written_at_ms as i128 - now.as_millis() as i128;
+    assert!((ahead_ms - hour_ms).abs() < 60_000, "{ahead_ms} ms ahead");
+    end(process).await;
 }
 
 async fn channel(stage: &Stage) -> Channel {

@@ -51,8 +51,14 @@ impl Stage {
             spares,
             wiring: Wiring::Links,
             storage,
-            // A busy machine must not starve what these tests wait for.
-            settings: vec![("REJOIN_FOREGROUND_P99_MS", "3000".to_owned())],
+            // A busy machine must not starve what these tests wait for, and hints need not be waited for long.
+            settings: [
+                ("REJOIN_FOREGROUND_P99_MS", "3000"),
+                ("REJOIN_PROBE_MS", "250"),
+                ("REJOIN_HINT_RETRY_MS", "500"),
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+            .into(),
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {

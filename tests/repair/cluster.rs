@@ -11,13 +11,12 @@ use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::coordinator::request::PutRequest;
-use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now};
-use rejoin::dynamo::repair::schedule::Share;
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::repair::transfer::Stage;
 use rejoin::dynamo::replica::layout::object_key;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
@@ -73,7 +72,7 @@ pub struct Cluster {
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
-    settings: RepairSettings,
+    settings: Settings,
     queue: VecDeque<(NodeId, NodeId, Message)>,
     clients: u64,
     lives: u64,
@@ -111,14 +110,14 @@ fn buckets() -> BucketTable {
 impl Cluster {
     /// Nodes that compare their copies only on command.
     pub fn of(names: &[&str], partitions: u16) -> Self {
-        let settings = RepairSettings {
+        let settings = Settings {
             anti_entropy_interval_ms: 0,
-            ..RepairSettings::default()
+            ..Settings::default()
         };
         Self::with(names, partitions, settings)
     }
 
-    pub fn with(names: &[&str], partitions: u16, settings: RepairSettings) -> Self {
+    pub fn with(names: &[&str], partitions: u16, settings: Settings) -> Self {
         let partitions = Partitions::new(partitions).expect("in bounds");
         let change = Change::first(partitions, members(names)).expect("good members");
         let placement = Placement::new(&change, BTreeMap::new()).expect("good members");
@@ -160,7 +159,8 @@ impl Cluster {
         let disk = self.disks.entry(id.clone()).or_default().clone();
         let placement = Arc::clone(&self.placement);
         let mut machine = Machine::new(id.clone(), Incarnation(self.lives), disk, placement);
-        machine.set_up(self.now(), Share::ALL, self.settings);
+        let settings = Event::Settings(self.settings);
+        machine.step(self.now(), settings, &mut Vec::new());
         self.machines.insert(id, machine);
     }
 

@@ -56,7 +56,7 @@ impl Client {
 }
 
 /// Someone waits for a reply.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Pending {
     /// None: the auditor, who reads everything at the end.
     pub client: Option<usize>,
@@ -65,6 +65,8 @@ pub struct Pending {
     pub due_ms: u64,
     /// None: a get.
     pub attempt: Option<usize>,
+    /// What a strict get has to see.
+    pub must_see: Option<Marks>,
 }
 
 #[derive(Debug, Default)]
@@ -154,7 +156,9 @@ impl Clients {
     fn any_wish(&self, client: usize, key: usize, plan: &Plan, dice: &mut ChaCha8Rng) -> Wish {
         let timeout_ms = *[150, 1_000, 5_000].choose(dice).expect("not empty");
         let n = plan.properties(key).n;
+        let is_strict = plan.is_strict();
         let quorum = |dice: &mut ChaCha8Rng| match dice.random_range(0..20) {
+            _ if is_strict => None,
             0..3 => Some(dice.random_range(1..=n)),
             3 => Some(n + 1),
             _ => None,

@@ -34,6 +34,8 @@ pub enum Defect {
     Swallows,
     /// Loses a version of every object that has siblings.
     DropsSiblings,
+    /// Deletes nothing.
+    Hoards,
 }
 
 /// One applied batch, for the oracle.
@@ -43,6 +45,9 @@ pub struct Applied {
     pub before: BTreeMap<Bytes, Bytes>,
     pub batch: Batch,
 }
+
+/// What a disk held at some moment.
+pub type Image = BTreeMap<Bytes, Bytes>;
 
 #[derive(Debug)]
 pub struct Disk {
@@ -54,6 +59,8 @@ pub struct Disk {
     corrupt: BTreeSet<Bytes>,
     log: Vec<Applied>,
     pub health: Health,
+    /// It takes no writes until something is removed from it, whatever becomes of the process.
+    pub is_full: bool,
     pub defect: Defect,
 }
 
@@ -67,6 +74,7 @@ impl Disk {
             corrupt: BTreeSet::new(),
             log: Vec::new(),
             health: Health::Good,
+            is_full: false,
             defect,
         }
     }
@@ -101,6 +109,22 @@ impl Disk {
         }
         self.applied = self.synced.clone();
         self.health = Health::Good;
+    }
+
+    /// What would be found after a crash now.
+    pub fn image(&self) -> Image {
+        self.synced.clone()
+    }
+
+    /// An older image takes the place of everything. The keys whose items differ.
+    pub fn restore(&mut self, image: Image) -> Vec<Bytes> {
+        let is_other = |key: &&Bytes| self.synced.get(*key) != image.get(*key);
+        let keys: BTreeSet<&Bytes> = self.synced.keys().chain(image.keys()).collect();
+        let keys = keys.into_iter().filter(is_other).cloned().collect();
+        self.wipe();
+        self.applied = image.clone();
+        self.synced = image;
+        keys
     }
 
     pub fn wipe(&mut self) {
@@ -151,6 +175,7 @@ impl Disk {
     fn take(&mut self, batch: Batch) -> Result<(), StorageError> {
         let failed = || Err(StorageError::Failed("simulated".to_owned()));
         match self.health {
+            _ if self.is_full => return Err(StorageError::ReadOnly("full".to_owned())),
             Health::ReadOnly => return Err(StorageError::ReadOnly("simulated".to_owned())),
             Health::FailsAndLoses => return failed(),
             _ => self.record(&batch),
@@ -204,6 +229,7 @@ impl Storage for Handle {
         match disk.defect {
             Defect::None => disk.take(batch),
             Defect::Swallows => Ok(()),
+            Defect::Hoards => disk.take(super::mutant::without_deletes(batch)),
             Defect::DropsSiblings => disk.take(super::mutant::without_a_sibling(batch)),
         }
     }

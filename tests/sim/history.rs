@@ -41,6 +41,18 @@ pub enum Check {
     Resolved,
     /// What was kept for a node that is back is not handed over.
     Hints,
+    /// A view in which a key does not have its owners, all different.
+    Owners,
+    /// Views that differ after everything was healed.
+    Views,
+    /// A change of the members that does not end.
+    Unsettled,
+    /// A copy that stays where it does not belong.
+    Strays,
+    /// A strict read that does not see what was acknowledged before it was asked.
+    Missed,
+    /// A cluster that nobody uses writes, or repairs.
+    Restless,
 }
 
 #[derive(Debug, Clone)]
@@ -371,6 +383,16 @@ impl History {
         self.see_own(key, place, sweeps, &mut seen);
         self.check_covered(key, context, &seen);
         seen
+    }
+
+    /// The writes of a key that were acknowledged so far.
+    pub fn acknowledged(&self, key: usize) -> Marks {
+        let mut marks = Marks::default();
+        let puts = self.attempts.iter().filter(|put| put.key == key);
+        let puts = puts.filter(|put| matches!(put.fate, Fate::Acknowledged { .. }));
+        puts.filter_map(|put| put.dots.first())
+            .for_each(|place| marks.insert(*place));
+        marks
     }
 
     /// A client knows its own value, unless it was merged with what the client has not seen.

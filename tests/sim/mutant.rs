@@ -41,6 +41,20 @@ pub enum Mutant {
     ForwardsTwice,
     /// A hint that is handed over is deleted before its home has it.
     ConfirmsHintsUnseen,
+    /// Machines work by a change as if all of it were over: pending owners are counted, and read.
+    CountsPending,
+    /// Machines work by views in which every partition has one owner.
+    ForgetsPrimaries,
+    /// Who gives a partition away drops its copies when it hears of the change.
+    LeaversDrop,
+    /// Stewards are not told what has moved.
+    HidesProgress,
+    /// Stewards send each other hashes, and no rows.
+    KeepsRowsBack,
+    /// Disks keep the records that they are told to delete.
+    Hoards,
+    /// At the end something is stored again and again.
+    WritesIdly,
 }
 
 /// The batch, with one version less in every object that has several.
@@ -50,6 +64,13 @@ pub fn without_a_sibling(mut batch: Batch) -> Batch {
             *value = thinned(value.clone());
         }
     }
+    batch
+}
+
+/// The batch, with what it puts and nothing else.
+pub fn without_deletes(mut batch: Batch) -> Batch {
+    let changes = &mut batch.changes;
+    changes.retain(|change| matches!(change, Change::Put { .. }));
     batch
 }
 

@@ -25,6 +25,9 @@ impl World {
             Some(Fault::Forget) => self.forget(node),
             Some(Fault::FailedApply) if self.dice.random_bool(0.3) => self.fail_next_writes(node),
             Some(Fault::ReadOnly) => self.set_health(node, Health::ReadOnly),
+            Some(Fault::Rollback) => self.roll_back(node),
+            Some(Fault::Full) => self.fill(node),
+            Some(Fault::SlowLink) => self.slow_down(node),
             _ => self.relent(),
         }
         let pause_ms = self.dice.random_range(20..600);
@@ -119,6 +122,41 @@ impl World {
             });
     }
 
+    /// A copy of the disk is made, or takes the place of the disk.
+    fn roll_back(&mut self, node: usize) {
+        let Some(image) = self.nodes[node].backup.take() else {
+            let image = self.nodes[node].disk.borrow().image();
+            self.nodes[node].backup = Some(image);
+            return;
+        };
+        self.crash(node);
+        let differing = self.nodes[node].disk.borrow_mut().restore(image);
+        self.trace.note(self.now_ms, &[b'r', node as u8], || {
+            format!("n{node}'s disk is an older one, {differing:?} differ")
+        });
+        for place in differing {
+            let home = self.stage.stored_at.get(&place).copied();
+            let key = home.or_else(|| self.hinted_key(&place));
+            self.nodes[node].harm.keys.extend(key);
+        }
+    }
+
+    /// Writes are refused for some seconds, also to the processes that start meanwhile.
+    fn fill(&mut self, node: usize) {
+        let full_ms = self.dice.random_range(500..5_000);
+        self.nodes[node].disk.borrow_mut().is_full = true;
+        self.trace.note(self.now_ms, &[b'F', node as u8], || {
+            format!("n{node}'s disk is full for {full_ms} ms")
+        });
+        let end = Happening::Emptied { node };
+        self.queue.push(self.now_ms + full_ms, end);
+    }
+
+    fn slow_down(&mut self, node: usize) {
+        let other = self.dice.random_range(0..self.nodes.len());
+        self.network.slow_down(node, other);
+    }
+
     /// The engine fails; its process notices and exits a little later, as it must.
     fn fail_next_writes(&mut self, node: usize) {
         let health = match self.dice.random_range(0..3) {
@@ -152,7 +190,9 @@ impl World {
             if !matches!(health, Health::Good | Health::ReadOnly) {
                 self.crash(node);
             }
-            self.nodes[node].disk.borrow_mut().health = Health::Good;
+            let mut disk = self.nodes[node].disk.borrow_mut();
+            (disk.health, disk.is_full) = (Health::Good, false);
+            drop(disk);
             self.start(node);
         }
     }

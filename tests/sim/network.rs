@@ -9,10 +9,16 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
 
+/// What a slow link adds to the delay, and how often it loses a message.
+const SLOW_MS: u64 = 1_000;
+const SLOW_LOSS: f64 = 0.1;
+
 #[derive(Debug)]
 pub struct Network {
     /// From, to.
     cuts: BTreeSet<(usize, usize)>,
+    /// Late, and lossy.
+    slow: BTreeSet<(usize, usize)>,
     pub loss: f64,
     pub duplication: f64,
     pub delay_ms_max: u64,
@@ -36,6 +42,7 @@ impl Network {
     pub fn new(loss: f64, duplication: f64, delay_ms_max: u64) -> Self {
         Self {
             cuts: BTreeSet::new(),
+            slow: BTreeSet::new(),
             loss,
             duplication,
             delay_ms_max,
@@ -46,8 +53,14 @@ impl Network {
         self.cuts.insert((from, to));
     }
 
+    /// One direction of a link becomes slow.
+    pub fn slow_down(&mut self, from: usize, to: usize) {
+        self.slow.insert((from, to));
+    }
+
     pub fn heal(&mut self) {
         self.cuts.clear();
+        self.slow.clear();
     }
 
     /// `is_up`: whether the receiver's process runs.
@@ -62,7 +75,11 @@ impl Network {
             return Route::Swallowed;
         }
         let delay = |dice: &mut ChaCha8Rng| dice.random_range(0..=self.delay_ms_max);
-        let first = delay(dice);
+        let is_slow = self.slow.contains(&(from, to));
+        if is_slow && dice.random_bool(SLOW_LOSS) {
+            return Route::Swallowed;
+        }
+        let first = delay(dice) + if is_slow { SLOW_MS } else { 0 };
         let again = match dice.random_bool(self.duplication) {
             true => Some(first + 4 * delay(dice)),
             false => None,

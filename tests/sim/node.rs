@@ -2,19 +2,19 @@
 //!
 //! Invariant: what was asked of a process that died is never answered to the next one.
 
-use super::disk::{Defect, Disk, Handle};
+use super::disk::{Defect, Disk, Handle, Image};
+use super::members::Office;
 use rejoin::dynamo::bucket::{Ack, BucketTable};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
-use rejoin::dynamo::machine::background::RepairSettings;
+use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
-use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::ring::placement::Placement;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,7 +53,12 @@ pub struct Node {
     pub life: u64,
     pub process: Process,
     pub harm: Harm,
+    pub office: Office,
+    /// A copy of the disk from some earlier time.
+    pub backup: Option<Image>,
     clocks: (i64, u64),
+    /// When it wants to be woken, in the world's time; none: that is to be found out.
+    alarm: Cell<Option<Option<u64>>>,
 }
 
 /// What dies with the process.
@@ -76,7 +81,10 @@ impl Node {
             life: 0,
             process: Process::default(),
             harm: Harm::default(),
+            office: Office::default(),
+            backup: None,
             clocks,
+            alarm: Cell::new(None),
         }
     }
 
@@ -84,6 +92,7 @@ impl Node {
         self.machine.is_some()
     }
 
+    /// What the machine wants done at once.
     pub fn start(
         &mut self,
         incarnation: u64,
@@ -91,7 +100,7 @@ impl Node {
         settings: Settings,
         world_ms: u64,
         anti_entropy_interval_ms: u64,
-    ) {
+    ) -> Vec<Effect> {
         let storage = Handle(Rc::clone(&self.disk));
         let mut machine = Machine::new(
             self.id.clone(),
@@ -99,16 +108,18 @@ impl Node {
             storage,
             placement,
         );
-        let repair = RepairSettings {
+        let settings = Settings {
             anti_entropy_interval_ms,
-            ..RepairSettings::default()
+            ..settings
         };
         let now = self.now(world_ms);
-        machine.set_up(now, Share::ALL, repair);
-        machine.step(now, Event::Settings(settings), &mut Vec::new());
-        machine.step(now, Event::Buckets(buckets), &mut Vec::new());
+        let mut effects = Vec::new();
+        machine.step(now, Event::Settings(settings), &mut effects);
+        machine.step(now, Event::Buckets(buckets), &mut effects);
         self.machine = Some(machine);
+        self.disturb();
         self.life += 1;
+        effects
     }
 
     /// The process dies, and of the unsynced batches only the first `kept` are found again.
@@ -117,6 +128,8 @@ impl Node {
         self.harm.tail |= kept < disk.unsynced();
         disk.crash(kept);
         self.machine = None;
+        self.disturb();
+        self.office.steward = None;
         std::mem::take(&mut self.process)
     }
 
@@ -129,9 +142,30 @@ impl Node {
         }
     }
 
+    /// Something happened to it that may have set another timer.
+    pub fn disturb(&self) {
+        self.alarm.set(None);
+    }
+
     /// When this node wants to be woken, in the world's time.
     pub fn wakes_at(&self) -> Option<u64> {
-        let deadline = self.machine.as_ref()?.next_deadline()?;
+        let alarm = self.alarm.get().unwrap_or_else(|| self.next_alarm());
+        self.alarm.set(Some(alarm));
+        alarm
+    }
+
+    fn next_alarm(&self) -> Option<u64> {
+        let machine = self.machine.as_ref()?.next_deadline();
+        let steward = self.office.steward.as_ref();
+        let steward = steward.map(|steward| steward.next_deadline());
+        let deadline = machine.into_iter().chain(steward).min()?;
         Some(deadline.0.saturating_sub(self.clocks.1))
+    }
+
+    /// Whether it is the steward who wants to be woken.
+    pub fn wakes_steward(&self, world_ms: u64) -> bool {
+        let steward = self.office.steward.as_ref();
+        let now = self.now(world_ms).monotonic;
+        steward.is_some_and(|steward| steward.next_deadline() <= now)
     }
 }

@@ -27,6 +27,11 @@ pub enum Fault {
     FailedSync,
     FailedApply,
     ReadOnly,
+    /// A disk that is put back to what it once was.
+    Rollback,
+    /// A disk that stays full for a while.
+    Full,
+    SlowLink,
 }
 
 const FAULTS: [Fault; 11] = [
@@ -43,6 +48,12 @@ const FAULTS: [Fault; 11] = [
     Fault::ReadOnly,
 ];
 
+/// Those that came later: a seed below `NEWER_FROM` is to unfold to what it always has.
+const NEWER_FAULTS: [Fault; 3] = [Fault::Rollback, Fault::Full, Fault::SlowLink];
+const NEWER_FROM: u64 = 1_000;
+/// Nodes that may join later.
+const SPARES_MAX: usize = 2;
+
 /// How the clients behave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manners {
@@ -56,7 +67,11 @@ pub enum Manners {
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub seed: u64,
+    /// Those that the cluster is created with, then those that may join.
     pub nodes: Vec<NodeId>,
+    pub founders: usize,
+    /// Nodes come and go, and gossip.
+    pub changes_members: bool,
     pub partitions: u16,
     pub buckets: BucketTable,
     pub keys: Vec<Key>,
@@ -98,6 +113,8 @@ impl Plan {
             anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
+            founders: nodes.len(),
+            changes_members: false,
             buckets,
             nodes,
             settings: Settings::default(),
@@ -108,7 +125,57 @@ impl Plan {
         if manners == Manners::Any {
             plan.settings = settings(&mut dice);
         }
+        if seed >= NEWER_FROM {
+            plan.take_newer();
+        }
         plan
+    }
+
+    fn take_newer(&mut self) {
+        let mut dice = ChaCha8Rng::seed_from_u64(self.seed.rotate_left(17));
+        if self.manners == Manners::Polite {
+            return;
+        }
+        if !self.faults.is_empty() {
+            let newer = NEWER_FAULTS.into_iter();
+            self.faults.extend(newer.filter(|_| dice.random_bool(0.3)));
+        }
+        if self.seed.is_multiple_of(3) {
+            self.change_members(dice.random_range(0..=SPARES_MAX));
+            if dice.random_bool(0.25) {
+                self.calm_down();
+            }
+        }
+    }
+
+    /// Nodes come and go in this run, and so many more may come.
+    pub fn change_members(&mut self, spares: usize) {
+        if self.changes_members {
+            return;
+        }
+        self.changes_members = true;
+        self.founders = self.nodes.len();
+        self.nodes
+            .extend((self.founders..self.founders + spares).map(node));
+        let mut dice = ChaCha8Rng::seed_from_u64(self.seed.rotate_left(23));
+        let missing = self.founders..self.nodes.len();
+        self.clocks.extend(missing.map(|_| clock(&mut dice)));
+    }
+
+    /// Nothing goes wrong, and every read sees every acknowledged write: quorums of primaries overlap.
+    pub fn calm_down(&mut self) {
+        self.faults.clear();
+        self.settings = Settings::default();
+        for properties in self.buckets.values_mut() {
+            properties.w = properties.n + 1 - properties.r;
+            (properties.pr, properties.pw) = (properties.r, properties.w);
+        }
+    }
+
+    /// Whether a read has to see what was acknowledged before it.
+    pub fn is_strict(&self) -> bool {
+        let strict = |p: &Properties| p.pr + p.pw > p.n;
+        self.faults.is_empty() && self.changes_members && self.buckets.values().all(strict)
     }
 
     pub fn properties(&self, key: usize) -> &Properties {

@@ -6,6 +6,7 @@
 use super::clients::{Pending, Token};
 use super::guests;
 use super::history::{Check, Fate, Told};
+use super::marks::Marks;
 use super::mutant::{Mutant, widened};
 use super::plan::Manners;
 use super::world::World;
@@ -30,6 +31,7 @@ impl World {
             self.check_view(pending.key, &reply);
             let key = pending.key;
             let seen = self.history.on_shown(key, &reply.siblings, &reply.context);
+            self.check_seen(&pending, &seen);
             let token = Token::new(&reply.context, &self.stage.plan.keys[key], seen);
             if let Some(client) = pending.client {
                 self.clients.all[client].remember(key, token);
@@ -67,7 +69,7 @@ impl World {
         let told = Told {
             replicas: reply.replicas_answered,
             primaries: reply.primaries_answered,
-            homes: &self.stage.replicas(pending.key),
+            homes: &self.stage.homes_ever(pending.key),
         };
         let seen = self
             .history
@@ -76,6 +78,17 @@ impl World {
         let token = Token::new(&reply.context, &self.stage.plan.keys[key], seen);
         if let Some(client) = pending.client.filter(|_| !reply.context.is_empty()) {
             self.clients.all[client].remember(key, token);
+        }
+    }
+
+    /// Where nothing goes wrong, a strict read sees all that was acknowledged when it was asked.
+    fn check_seen(&mut self, pending: &Pending, seen: &Marks) {
+        if let Some(must_see) = &pending.must_see
+            && !must_see.is_within(seen)
+        {
+            let (key, node) = (pending.key, pending.node);
+            let what = format!("a get of key {key} by n{node} missed an acknowledged put");
+            self.history.accuse(Check::Missed, what);
         }
     }
 

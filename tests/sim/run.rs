@@ -6,7 +6,7 @@ use super::clients::Wish;
 use super::disk::Defect;
 use super::history::{Check, Violation};
 use super::mutant::Mutant;
-use super::plan::Plan;
+use super::plan::{Fault, Plan};
 use super::trace::Trace;
 use super::world::World;
 use rejoin::dynamo::bucket::Ack;
@@ -20,6 +20,9 @@ const SETTLE_MS: u64 = 30_000;
 const ROUNDS_MAX: usize = 3;
 /// Several rounds of anti-entropy, and what they wait for.
 const UNREAD_MS: u64 = 60_000;
+const UNREAD_STEP_MS: u64 = 2_000;
+/// Longer than the shortest rounds of anti-entropy are apart.
+const REST_MS: u64 = 12_000;
 const READ_TIMEOUT_MS: u64 = 5_000;
 
 /// What came of a run.
@@ -38,7 +41,9 @@ pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
         world.run_to(world.now_ms + 1_000);
     }
     world.make_peace();
+    world.reunite();
     world.settle();
+    world.compare_unread();
     if mutant == Mutant::LosesDisks {
         let disks = world.nodes.iter().map(|node| &node.disk);
         disks.for_each(|disk| disk.borrow_mut().wipe());
@@ -50,6 +55,7 @@ pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
         world.nodes[0].disk.borrow_mut().wipe();
     }
     world.converge();
+    world.rest();
     world.judge();
     Report {
         violations: world.history.violations,
@@ -64,6 +70,7 @@ pub fn run_unread(plan: Plan, trace: Trace) -> Report {
         world.run_to(world.now_ms + 1_000);
     }
     world.make_peace();
+    world.reunite();
     world.settle();
     world.run_to(world.now_ms + UNREAD_MS);
     world.check_equal();
@@ -109,19 +116,18 @@ impl World {
         }
     }
 
-    /// Reads every key from every node at R = N until nothing changes, and then once more.
+    /// Reads every key from every node at R = N until a round of reads changes nothing.
     fn converge(&mut self) {
-        for _ in 0..ROUNDS_MAX {
-            let before = self.storage_writes();
-            self.read_everything();
-            if self.storage_writes() == before {
+        let mut written = 1;
+        for _ in 0..=ROUNDS_MAX {
+            if written == 0 {
                 break;
             }
+            let before = self.storage_writes();
+            self.read_everything();
+            written = self.storage_writes() - before;
         }
         self.check_equal();
-        let before = self.storage_writes();
-        self.read_everything();
-        let written = self.storage_writes() - before;
         if written > 0 {
             let what = format!("{written} storage writes by reads of equal replicas");
             self.history.accuse(Check::ReadWrote, what);
@@ -131,7 +137,7 @@ impl World {
     fn read_everything(&mut self) {
         for key in 0..self.stage.plan.keys.len() {
             let r = Some(self.stage.replicas(key).len() as u8);
-            for node in 0..self.nodes.len() {
+            for node in self.members() {
                 let timeout_ms = READ_TIMEOUT_MS;
                 let wish = Wish::Get {
                     key,
@@ -143,6 +149,42 @@ impl World {
             }
         }
         self.settle();
+    }
+
+    /// Those who take part at the end.
+    fn members(&self) -> Vec<usize> {
+        let nodes = self.stage.placement.nodes().iter();
+        nodes.map(|id| self.stage.place(id)).collect()
+    }
+
+    /// Where anti-entropy goes on by itself, replicas become equal although nobody reads.
+    fn compare_unread(&mut self) {
+        let interval_ms = self.stage.plan.anti_entropy_interval_ms;
+        // A record that vanishes under a running process is found when its tree is built anew.
+        if interval_ms == 0 || self.stage.plan.faults.contains(&Fault::Forget) {
+            return;
+        }
+        let end_ms = self.now_ms + 2 * interval_ms + UNREAD_MS;
+        while self.now_ms < end_ms && self.unequal().is_some() {
+            self.run_to(self.now_ms + UNREAD_STEP_MS);
+        }
+        self.check_equal();
+    }
+
+    /// Nothing is stored and nothing repaired while nobody asks for anything.
+    fn rest(&mut self) {
+        let before = (self.batches(), self.repairs());
+        self.run_to(self.now_ms + REST_MS);
+        let after = (self.batches(), self.repairs());
+        if before != after {
+            let what = format!("{before:?} batches and repairs became {after:?} while at rest");
+            self.history.accuse(Check::Restless, what);
+        }
+    }
+
+    fn batches(&self) -> u64 {
+        let disks = self.nodes.iter().map(|node| node.disk.borrow().batches());
+        disks.sum()
     }
 
     fn storage_writes(&self) -> u64 {
@@ -165,11 +207,21 @@ impl World {
         let replicas = self.stage.replicas(key);
         let mut copies = Vec::new();
         for node in replicas {
-            let machine = self.nodes[node].machine.as_mut().expect("all are up");
+            let Some(machine) = self.nodes[node].machine.as_mut() else {
+                continue; // Reported when the members were looked at.
+            };
             let (record, _) = machine.inspect(&name).expect("all disks are good");
             copies.push(record.object);
         }
         copies
+    }
+
+    /// A key whose replicas differ.
+    fn unequal(&mut self) -> Option<usize> {
+        (0..self.stage.plan.keys.len()).find(|key| {
+            let copies = self.copies(*key);
+            copies.iter().any(|copy| *copy != copies[0])
+        })
     }
 
     fn check_equal(&mut self) {

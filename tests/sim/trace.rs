@@ -5,12 +5,13 @@
 use std::collections::VecDeque;
 use xxhash_rust::xxh3::Xxh3;
 
-/// Lines shown of a run that failed.
+/// Lines shown of a run that failed, unless `REJOIN_LINES` says otherwise.
 const LINES_MAX: usize = 120;
 
 pub struct Trace {
     hash: Xxh3,
     keeps: bool,
+    lines_max: usize,
     lines: VecDeque<String>,
 }
 
@@ -19,6 +20,7 @@ impl Trace {
         Self {
             hash: Xxh3::new(),
             keeps: false,
+            lines_max: super::number("REJOIN_LINES").map_or(LINES_MAX, |max| max as usize),
             lines: VecDeque::new(),
         }
     }
@@ -35,7 +37,7 @@ impl Trace {
         self.hash.update(bytes);
         if self.keeps {
             self.lines.push_back(format!("{at_ms:>7} {}", line()));
-            if self.lines.len() > LINES_MAX {
+            if self.lines.len() > self.lines_max {
                 self.lines.pop_front();
             }
         }

@@ -9,6 +9,7 @@ use super::clients::{Clients, Pending, Wish};
 use super::disk::{Applied, Defect, Handle};
 use super::guests::{self, Guest};
 use super::history::{Check, History, Meant, Stored};
+use super::members;
 use super::mutant::Mutant;
 use super::network::{Network, Route};
 use super::node::{Held, Node};
@@ -31,11 +32,9 @@ use rejoin::dynamo::repair::inquiry::Answer as Finding;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
 use rejoin::dynamo::replica::storage::{Change, Storage as _};
-use rejoin::dynamo::ring::member::Member;
-use rejoin::dynamo::ring::partition::Partitions;
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A client's version carries the number of its put, so that the oracle knows it again.
@@ -72,6 +71,18 @@ pub enum Happening {
         client: usize,
     },
     Strike,
+    /// A letter between two stewards.
+    Letter {
+        from: usize,
+        to: usize,
+        letter: Bytes,
+    },
+    /// The members are to change.
+    Reshape,
+    /// A full disk has room again.
+    Emptied {
+        node: usize,
+    },
 }
 
 impl Happening {
@@ -81,7 +92,7 @@ impl Happening {
             Happening::Arrival { message, .. } => {
                 matches!(message, Message::Repair { .. } | Message::Repaired { .. })
             }
-            Happening::Synced { .. } => true,
+            Happening::Synced { .. } | Happening::Letter { .. } | Happening::Emptied { .. } => true,
             _ => false,
         }
     }
@@ -94,6 +105,8 @@ pub struct Stage {
     pub buckets: Arc<BucketTable>,
     /// Where the disks keep the object of each key.
     pub stored_at: BTreeMap<Bytes, usize>,
+    /// By key, everybody who was one of its primaries in any view.
+    pub homes: Vec<BTreeSet<usize>>,
 }
 
 pub struct World {
@@ -134,9 +147,8 @@ impl Queue {
 
 impl Stage {
     fn new(plan: Plan) -> Self {
-        let members = plan.nodes.iter().cloned().map(Member::new).collect();
-        let partitions = Partitions::new(plan.partitions).expect("in bounds");
-        let ring = Ring::new(partitions, members).expect("distinct members");
+        let ring = Ring::new(members::partitions(&plan), members::founders(&plan))
+            .expect("distinct members");
         let placement = Arc::new(Placement::still(ring));
         let keys = plan.keys.iter().enumerate();
         Self {
@@ -144,6 +156,7 @@ impl Stage {
                 .map(|(place, key)| (object_key(placement.partition_of(key), key), place))
                 .collect(),
             buckets: Arc::new(plan.buckets.clone()),
+            homes: plan.keys.iter().map(|_| BTreeSet::new()).collect(),
             placement,
             plan,
         }
@@ -158,7 +171,15 @@ impl Stage {
         primaries.iter().map(|id| self.place(id)).collect()
     }
 
-    fn place(&self, id: &NodeId) -> usize {
+    /// The nodes that may have counted as primaries of a key.
+    pub fn homes_ever(&self, key: usize) -> Vec<usize> {
+        match self.plan.changes_members {
+            true => self.homes[key].iter().copied().collect(),
+            false => self.replicas(key),
+        }
+    }
+
+    pub fn place(&self, id: &NodeId) -> usize {
         let found = self.plan.nodes.iter().position(|node| node == id);
         found.expect("a member")
     }
@@ -173,6 +194,7 @@ impl World {
     pub fn new(plan: Plan, mutant: Mutant, trace: Trace) -> Self {
         let defect = match mutant {
             Mutant::DropsSiblings => Defect::DropsSiblings,
+            Mutant::Hoards => Defect::Hoards,
             _ => Defect::None,
         };
         let stage = Stage::new(plan);
@@ -201,34 +223,42 @@ impl World {
             trace,
             stage,
         };
-        (0..world.nodes.len()).for_each(|node| world.start(node));
+        for node in 0..world.nodes.len() {
+            world.nodes[node].office.is_awaited = node >= world.stage.plan.founders;
+            world.start(node);
+        }
         for client in 0..world.stage.plan.clients {
             world.queue.push(0, Happening::Act { client });
         }
         if world.stage.plan.manners == Manners::Any {
             world.queue.push(50, Happening::Strike);
         }
+        if world.stage.plan.changes_members {
+            world.queue.push(400, Happening::Reshape);
+        }
         world
     }
 
     pub fn start(&mut self, node: usize) {
-        if self.nodes[node].is_up() {
+        if self.nodes[node].is_up() || !self.nodes[node].office.is_open() {
             return;
         }
         let incarnation = match self.mutant {
             Mutant::ReusesIncarnation => node as u64,
             _ => self.dice.next_u64(),
         };
-        let placement = Arc::clone(&self.stage.placement);
-        let buckets = Arc::clone(&self.stage.buckets);
+        let view = self.view_at_start(node);
         let (now_ms, interval_ms) = (self.now_ms, self.stage.plan.anti_entropy_interval_ms);
         let settings = self.stage.plan.settings;
-        let view = (placement, buckets);
-        self.nodes[node].start(incarnation, view, settings, now_ms, interval_ms);
+        let effects = self.nodes[node].start(incarnation, view, settings, now_ms, interval_ms);
         self.trace.note(self.now_ms, &[b's', node as u8], || {
             format!("n{node} starts as {incarnation:x}")
         });
+        for effect in effects {
+            self.carry_out(node, effect, None);
+        }
         self.tell_of(node, true);
+        self.open_office(node);
     }
 
     /// The others notice that a connection came up or broke, if that is to be noticed at all.
@@ -249,10 +279,18 @@ impl World {
 
     /// Lets everything happen that is due by `end_ms`.
     pub fn run_to(&mut self, end_ms: u64) {
-        while let Some(at_ms) = self.next_ms().filter(|at| *at <= end_ms) {
+        loop {
             let wakes = self.next_timer();
+            let timer_ms = wakes.map(|(at, _)| at);
+            let at_ms = timer_ms.into_iter().chain(self.queue.next_ms()).min();
+            let Some(at_ms) = at_ms.filter(|at| *at <= end_ms) else {
+                break;
+            };
             self.now_ms = self.now_ms.max(at_ms);
             match wakes.filter(|(timer_ms, _)| *timer_ms <= at_ms) {
+                Some((_, node)) if self.nodes[node].wakes_steward(self.now_ms) => {
+                    self.tick_steward(node);
+                }
                 Some((_, node)) => self.step(node, Event::Tick, None),
                 None => {
                     let happening = self.queue.pop().expect("it is due");
@@ -268,11 +306,6 @@ impl World {
         let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
         let open: usize = machines.map(|machine| machine.conversations()).sum();
         open == 0 && self.queue.entries.values().all(Happening::is_background)
-    }
-
-    fn next_ms(&self) -> Option<u64> {
-        let timer = self.next_timer().map(|(at, _)| at);
-        timer.into_iter().chain(self.queue.next_ms()).min()
     }
 
     fn next_timer(&self) -> Option<(u64, usize)> {
@@ -318,6 +351,10 @@ impl World {
             Happening::Act { client } => self.act(client),
             Happening::Strike if self.queue.is_at_peace => {}
             Happening::Strike => self.strike(),
+            Happening::Letter { from, to, letter } => self.on_gossip(from, to, letter),
+            Happening::Reshape if self.queue.is_at_peace => {}
+            Happening::Reshape => self.reshape(),
+            Happening::Emptied { node } => self.nodes[node].disk.borrow_mut().is_full = false,
         }
     }
 
@@ -356,7 +393,7 @@ impl World {
     }
 
     /// One event for one machine, and all that follows from it.
-    fn step(&mut self, node: usize, event: Event, attempt: Option<usize>) {
+    pub fn step(&mut self, node: usize, event: Event, attempt: Option<usize>) {
         let now = self.nodes[node].now(self.now_ms);
         self.trace.note(self.now_ms, &[node as u8], || {
             format!("n{node} <- {event:?}")
@@ -366,6 +403,7 @@ impl World {
             return;
         };
         machine.step(now, event, &mut effects);
+        self.nodes[node].disturb();
         let log = self.nodes[node].disk.borrow_mut().take_log();
         for applied in log {
             self.on_applied(node, &applied, attempt);
@@ -428,7 +466,7 @@ impl World {
     }
 
     /// The key that a hint stored here is about.
-    fn hinted_key(&self, place: &Bytes) -> Option<usize> {
+    pub fn hinted_key(&self, place: &Bytes) -> Option<usize> {
         let (_, _, key) = decode_hint_key(place).ok()?;
         let mut keys = self.stage.plan.keys.iter();
         keys.position(|planned| *planned == key)
@@ -494,8 +532,12 @@ impl World {
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
-            Effect::Progress { .. } => {} // The members of a run never change.
-            Effect::Changed(_) => {}      // Nobody watches.
+            Effect::Progress {
+                version,
+                partition,
+                stage,
+            } => self.on_progress(node, version, partition, stage),
+            Effect::Changed(_) => {} // Nobody watches.
         }
     }
 
@@ -643,7 +685,7 @@ impl World {
 
     fn act(&mut self, client: usize) {
         let up: Vec<usize> = (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].is_up())
+            .filter(|node| self.serves(*node))
             .collect();
         if self.clients.all[client].left == 0 {
             return;
@@ -673,12 +715,14 @@ impl World {
                 pr,
                 timeout_ms,
             } => {
+                let is_strict = self.stage.plan.is_strict();
                 let pending = Pending {
                     client,
                     node,
                     key,
                     due_ms: self.now_ms + timeout_ms,
                     attempt: None,
+                    must_see: is_strict.then(|| self.history.acknowledged(key)),
                 };
                 let id = self.clients.open(pending);
                 let key = self.stage.plan.keys[key].clone();
@@ -719,6 +763,7 @@ impl World {
                     key,
                     due_ms: self.now_ms + timeout_ms,
                     attempt: Some(attempt),
+                    must_see: None,
                 };
                 let id = self.clients.open(pending);
                 let request = PutRequest {

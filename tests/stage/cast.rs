@@ -10,7 +10,6 @@ use rejoin::dynamo::causality::context::Context;
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::coordinator::request::{GetRequest, PutRequest, Ttl};
-use rejoin::dynamo::machine::background::RepairSettings;
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -18,7 +17,6 @@ use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{BucketName, ClientId, Digest, Key, Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
-use rejoin::dynamo::repair::schedule::Share;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::Record;
@@ -165,20 +163,21 @@ impl<S: Storage> Cast<S> {
             let incarnation = Incarnation(incarnation);
             let mut machine =
                 Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
-            if command.get("full-of-hints") == Some(id.as_str()) {
-                let settings = Settings {
-                    hints_max: 0,
-                    ..Settings::default()
-                };
-                machine.step(now(0), Event::Settings(settings), &mut Vec::new());
-            }
-            let buckets = Event::Buckets(Arc::clone(&buckets));
-            let only_on_command = RepairSettings {
+            let only_on_command = Settings {
                 anti_entropy_interval_ms: 0,
-                ..RepairSettings::default()
+                ..Settings::default()
             };
-            machine.set_up(now(0), Share::ALL, only_on_command);
-            machine.step(now(0), buckets, &mut Vec::new());
+            let settings = match command.get("full-of-hints") == Some(id.as_str()) {
+                true => Settings {
+                    hints_max: 0,
+                    ..only_on_command
+                },
+                false => only_on_command,
+            };
+            let buckets = Event::Buckets(Arc::clone(&buckets));
+            for event in [Event::Settings(settings), buckets] {
+                machine.step(now(0), event, &mut Vec::new());
+            }
             let unsynced = Vec::new();
             let actor = Actor {
                 machine,

@@ -12,31 +12,13 @@ use super::super::repair::difference::Need;
 use super::super::repair::exchange::{Exchange, Job};
 use super::super::repair::forest::Forest;
 use super::super::repair::schedule::{Rounds, Share};
+use super::super::repair::settings::Settings;
 use super::super::repair::strays::Strays;
 use super::super::repair::transfer::{Outlook, Transfers};
 use super::super::ring::placement::Placement;
 use super::desk::View;
 use super::effect::Effect;
-use crate::limits::{ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What an operator may choose of background work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RepairSettings {
-    /// Between two rounds of anti-entropy; 0: only on command.
-    pub anti_entropy_interval_ms: u64,
-    /// Background work backs off when the 99th percentile of requests takes longer.
-    pub foreground_p99_ms: u64,
-}
-
-impl Default for RepairSettings {
-    fn default() -> Self {
-        Self {
-            anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
-            foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
-        }
-    }
-}
 
 /// Who is told how an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,12 +116,9 @@ impl Background {
         }
     }
 
-    pub(super) fn set_share(&mut self, share: Share) {
-        self.cluster.share = share;
+    pub(super) fn set(&mut self, now: Millis, settings: &Settings) {
+        self.cluster.share = settings.share;
         self.cluster.settled = None;
-    }
-
-    pub(super) fn set(&mut self, now: Millis, settings: RepairSettings) {
         self.admission.set_threshold_ms(settings.foreground_p99_ms);
         self.rounds
             .set_interval(now, settings.anti_entropy_interval_ms);

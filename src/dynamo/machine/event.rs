@@ -50,7 +50,7 @@ pub enum Event {
         node: NodeId,
         is_connected: bool,
     },
-    /// Times and bounds are these from now on; before anything else to be of use.
+    /// The shard's share, times and bounds are these from now on; before anything else to be of use.
     Settings(Settings),
     /// Time has passed: `Machine::next_deadline` has come.
     Tick,

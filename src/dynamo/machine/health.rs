@@ -23,6 +23,7 @@ impl<S: Storage> Machine<S> {
         self.detector.set(settings.suspect_ms, settings.probe_ms);
         let (count, bytes) = (settings.hints_max, settings.hint_bytes_max);
         self.copies.set_hints_max(count, bytes);
+        self.background.set(self.desk.now.monotonic, &settings);
         self.settings = settings;
     }
 
@@ -39,7 +40,7 @@ impl<S: Storage> Machine<S> {
                 self.detector.on_sign(peer, now);
                 self.offers.on_up(peer, now); // No pause after failures that are over.
             }
-            false => self.detector.on_silence(peer, now),
+            false => self.on_silence(std::slice::from_ref(peer)),
         }
     }
 
@@ -86,9 +87,12 @@ impl<S: Storage> Machine<S> {
         }
     }
 
-    /// These have been waited for in vain.
+    /// These have been waited for in vain. Who takes no part any more is not waited for again, so nothing would
+    /// ever end a doubt about it, and what is kept for it would never be offered to its heirs.
     pub(super) fn on_silence(&mut self, peers: &[NodeId]) {
-        for peer in peers.iter().filter(|peer| **peer != self.me) {
+        let nodes = self.view.placement.nodes();
+        let others = peers.iter().filter(|peer| **peer != self.me);
+        for peer in others.filter(|peer| nodes.contains(peer)) {
             self.detector.on_silence(peer, self.desk.now.monotonic);
         }
     }

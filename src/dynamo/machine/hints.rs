@@ -11,7 +11,6 @@ use super::super::repair::hints::{Arming, Delivery, Waiting};
 use super::super::replica::hinted::Hint;
 use super::super::replica::layout::Place;
 use super::super::replica::storage::Storage;
-use super::super::ring::partition::PartitionId;
 use super::desk::Conversation;
 use super::effect::Effect;
 use super::event::Event;
@@ -42,15 +41,17 @@ impl<S: Storage> Machine<S> {
         if matches!(event, Event::Settings(_)) {
             return; // They say which partitions are its own.
         }
-        let (number, of) = self.settings.shard;
+        let share = self.settings.share;
         loop {
             let from = match &self.arming {
                 Arming::Done => return,
                 Arming::Waiting => None,
                 Arming::From(from) => Some(from.clone()),
             };
-            let serves = |partition: PartitionId| partition.0 % of.max(1) == number;
-            match self.copies.count_hints(from, serves) {
+            match self
+                .copies
+                .count_hints(from, |partition| share.holds(partition))
+            {
                 Ok(Some(next)) => self.arming = Arming::From(next),
                 Ok(None) => {
                     self.arming = Arming::Done;

@@ -9,13 +9,12 @@ use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::detector::Detector;
 use super::super::repair::hints::{Arming, Offers};
-use super::super::repair::schedule::Share;
 use super::super::repair::settings::Settings;
 use super::super::replica::copy::{Copies, Counters};
 use super::super::replica::record::{Record, Replaced};
 use super::super::replica::storage::{Storage, StorageError};
 use super::super::ring::placement::Placement;
-use super::background::{Background, RepairSettings};
+use super::background::Background;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
@@ -75,7 +74,7 @@ pub struct Machine<S> {
 }
 
 impl<S: Storage> Machine<S> {
-    /// A shard without buckets; `Event::Buckets` brings them.
+    /// A shard that serves all partitions and knows no buckets; `Event::Settings` and `Event::Buckets` say otherwise.
     pub fn new(
         me: NodeId,
         incarnation: Incarnation,
@@ -109,13 +108,6 @@ impl<S: Storage> Machine<S> {
             activity: Activity::default(),
             background: Background::new(incarnation.0),
         }
-    }
-
-    /// Says which partitions are this shard's, and how it repairs. Once, before the first event.
-    pub fn set_up(&mut self, now: Now, share: Share, settings: RepairSettings) {
-        self.desk.now = now;
-        self.background.set_share(share);
-        self.background.set(now.monotonic, settings);
     }
 
     /// Takes one event and appends what is to be done about it.

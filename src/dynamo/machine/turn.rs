@@ -43,6 +43,12 @@ impl<S: Storage> Machine<S> {
         }
         let reached = self.background.transfers.take_reached();
         let has_ended = self.exchanges() < before || !reached.is_empty();
+        if !reached.is_empty() {
+            // Where everybody has said so before, this node too in an earlier life, no news comes that would make it
+            // go on.
+            self.background.on_placement(&self.me, &self.view);
+            self.freeze();
+        }
         self.tell_progress(reached, effects);
         self.note_changes();
         let is_urgent = has_ended || swept == Swept::Some;

@@ -45,6 +45,23 @@ impl Opinions {
         let agreeing = observers.filter(|(_, opinion)| agrees(opinion));
         agreeing.map(|(observer, _)| observer).collect()
     }
+
+    /// Everybody whom somebody still says not to reach: by whom, and for how many milliseconds by now.
+    pub fn all(&self, now: Millis) -> BTreeMap<NodeId, Vec<Suspicion>> {
+        let mut all: BTreeMap<NodeId, Vec<Suspicion>> = BTreeMap::new();
+        for (observer, opinion) in &self.by_observer {
+            let heard_ms = now.since(opinion.heard_at);
+            if heard_ms > OPINION_LIFE_MS {
+                continue;
+            }
+            for (suspect, down_ms) in &opinion.suspects {
+                let missed_ms = down_ms.saturating_add(heard_ms);
+                let observers = all.entry(suspect.clone()).or_default();
+                observers.push((observer.clone(), missed_ms));
+            }
+        }
+        all
+    }
 }
 
 #[cfg(test)]

@@ -203,6 +203,11 @@ impl Steward {
         self.suspects = suspects.into_iter().collect();
     }
 
+    /// Whom the nodes do not reach: by name, who says so, and for how many milliseconds.
+    pub fn suspected(&self, now: Now) -> BTreeMap<NodeId, Vec<Suspicion>> {
+        self.opinions.all(now.monotonic)
+    }
+
     /// A node that the configuration names as a seed can be spoken to (4.8.2).
     pub fn on_seed(&mut self, now: Now, seed: NodeId, effects: &mut Vec<Effect>) {
         self.now = now;

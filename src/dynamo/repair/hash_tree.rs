@@ -9,17 +9,28 @@
 use super::super::names::Key;
 use crate::limits::TREE_LEAVES;
 use bytes::Bytes;
+use std::cell::Cell;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 /// The sums of the leaves.
 pub type Leaves = [u128; TREE_LEAVES];
 
 /// The tree of one partition and one number of copies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Tree {
     leaves: Box<Leaves>,
     records: u64,
+    /// As of the last write, once somebody has asked: idle nodes compare little else.
+    root: Cell<Option<u128>>,
 }
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Self) -> bool {
+        self.records == other.records && self.leaves == other.leaves
+    }
+}
+
+impl Eq for Tree {}
 
 /// Some of the leaves of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +41,7 @@ impl Default for Tree {
         Self {
             leaves: Box::new([0; TREE_LEAVES]),
             records: 0,
+            root: Cell::new(None),
         }
     }
 }
@@ -37,6 +49,7 @@ impl Default for Tree {
 impl Tree {
     /// A record went from one fingerprint to another; 0 is no record.
     pub fn replace(&mut self, key: &Key, before: u128, after: u128) {
+        self.root.set(None);
         let leaf = &mut self.leaves[leaf_of(key)];
         *leaf = leaf.wrapping_sub(before).wrapping_add(after);
         let added = u64::from(after != 0);
@@ -46,6 +59,12 @@ impl Tree {
 
     /// Equal on nodes with the same records.
     pub fn root(&self) -> u128 {
+        let root = self.root.get().unwrap_or_else(|| self.compute_root());
+        self.root.set(Some(root));
+        root
+    }
+
+    fn compute_root(&self) -> u128 {
         let mut bytes = Vec::with_capacity(TREE_LEAVES * 16);
         for leaf in self.leaves.iter() {
             bytes.extend_from_slice(&leaf.to_be_bytes());

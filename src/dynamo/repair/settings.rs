@@ -1,14 +1,20 @@
 //! What may be set of the work beside the requests; the defaults are in `limits`.
+//!
+//! Says nothing of what is done with it.
+//!
+//! Invariant: a shard is told of its share and of all its times here, and nowhere else.
 
+use super::schedule::Share;
 use crate::limits::{
-    HINT_BYTES_MAX, HINT_RETRY_MS, HINT_WINDOW, HINTS_MAX, PROBE_MS, STAND_IN_AFTER_MS, SUSPECT_MS,
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
+    HINT_WINDOW, HINTS_MAX, PROBE_MS, STAND_IN_AFTER_MS, SUSPECT_MS,
 };
 
 /// Times and bounds of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// Which of how many shards of its node it is: partition `p` is served by shard `p % shards`.
-    pub shard: (u16, u16),
+    /// Which partitions are this shard's.
+    pub share: Share,
     /// How long a suspected peer has to show that it can be reached.
     pub suspect_ms: u64,
     /// Between two probes of a peer that is down.
@@ -23,12 +29,16 @@ pub struct Settings {
     pub hint_retry_ms: u64,
     /// Hints that are on their way to one node at a time.
     pub hint_window: usize,
+    /// Between two rounds of anti-entropy; 0: only on command.
+    pub anti_entropy_interval_ms: u64,
+    /// Background work backs off when the 99th percentile of requests takes longer.
+    pub foreground_p99_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            shard: (0, 1),
+            share: Share::ALL,
             suspect_ms: SUSPECT_MS,
             probe_ms: PROBE_MS,
             stand_in_after_ms: STAND_IN_AFTER_MS,
@@ -36,6 +46,8 @@ impl Default for Settings {
             hint_bytes_max: HINT_BYTES_MAX,
             hint_retry_ms: HINT_RETRY_MS,
             hint_window: HINT_WINDOW,
+            anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
+            foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
         }
     }
 }

@@ -4,46 +4,28 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
-use crate::dynamo::machine::background::RepairSettings;
+mod defaults;
+mod join_token;
+mod storage_engine;
+
+pub use storage_engine::StorageEngine;
+
 use crate::dynamo::names::{NameError, NodeId};
+use crate::dynamo::repair::schedule::Share;
+use crate::dynamo::repair::settings::Settings;
 use crate::dynamo::ring::member::check_members;
 use crate::dynamo::ring::member::{Member, MembersError};
 use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, ANTI_ENTROPY_INTERVAL_MS_MAX, DEADLINE_MAX_MS,
-    FOREGROUND_P99_MS_DEFAULT, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX,
-    TOKEN_BYTES_MAX, WEIGHT_MAX,
+    ANTI_ENTROPY_INTERVAL_MS_MAX, CLOCK_OFFSET_MS_MAX, DEADLINE_MAX_MS, HINT_BYTES_SET_MAX,
+    HINT_RETRY_MS_MAX, HINT_RETRY_MS_MIN, HINTS_SET_MAX, PLUGIN_BYTES_MAX, PROBE_MS_MIN,
+    STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN, WEIGHT_MAX,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// Where a node keeps its records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", try_from = "String")]
-pub enum StorageEngine {
-    /// Embedded sled database in the data folder.
-    Sled,
-    /// Nothing survives the process; refuses durable buckets.
-    Memory,
-}
-
-impl TryFrom<String> for StorageEngine {
-    type Error = String;
-
-    fn try_from(name: String) -> Result<Self, String> {
-        match name.as_str() {
-            "sled" => Ok(Self::Sled),
-            "memory" => Ok(Self::Memory),
-            _ => Err(format!(
-                "`storage` is {name:?}; give \"sled\" or \"memory\""
-            )),
-        }
-    }
-}
 
 /// One founding member of a cluster, as the configuration file lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +35,7 @@ pub struct MemberConfig {
     pub node: String,
     /// Where this node dials it: `host:port` of its peer listener.
     pub peer: String,
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub weight: u16,
     #[serde(default)]
     pub zone: String,
@@ -64,19 +46,19 @@ pub struct MemberConfig {
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Nodes of different clusters refuse each other.
-    #[serde(default = "default_cluster")]
+    #[serde(default = "defaults::cluster")]
     pub cluster: String,
     /// This node's name; no other node of the cluster has it.
     pub node: String,
     /// The folder of everything that this node keeps.
     pub data: PathBuf,
-    #[serde(default = "default_storage")]
+    #[serde(default = "defaults::storage")]
     pub storage: StorageEngine,
     /// Listens for clients here.
-    #[serde(default = "default_client")]
+    #[serde(default = "defaults::client")]
     pub client: SocketAddr,
     /// Listens for other nodes here.
-    #[serde(default = "default_peer")]
+    #[serde(default = "defaults::peer")]
     pub peer: SocketAddr,
     /// Where clients find this node; where it listens, if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +77,7 @@ pub struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_token_file: Option<PathBuf>,
     /// Capacity relative to other nodes, when this node joins.
-    #[serde(default = "one")]
+    #[serde(default = "defaults::one")]
     pub weight: u16,
     /// Where this node may fail together with others, when it joins.
     #[serde(default)]
@@ -104,7 +86,7 @@ pub struct Config {
     #[serde(default)]
     pub routes: BTreeMap<String, String>,
     /// Equal partitions of the ring; the same on every node, for ever.
-    #[serde(default = "default_partitions")]
+    #[serde(default = "defaults::partitions")]
     pub partitions: u16,
     /// Shards of this node; 0: one per core.
     #[serde(default)]
@@ -113,20 +95,41 @@ pub struct Config {
     #[serde(default)]
     pub guest_threads: u16,
     /// Bytes of an uploaded plugin. More than 1 MiB also raises the budget of its compilation.
-    #[serde(default = "default_plugin_bytes")]
+    #[serde(default = "defaults::plugin_bytes")]
     pub plugin_bytes_max: usize,
     /// Bytes of database pages kept in memory.
-    #[serde(default = "default_cache_bytes")]
+    #[serde(default = "defaults::cache_bytes")]
     pub cache_bytes: u64,
     /// Go on with an empty database, and the old one set aside, when it cannot be opened.
-    #[serde(default = "yes")]
+    #[serde(default = "defaults::yes")]
     pub quarantine: bool,
     /// Milliseconds between two comparisons of all copies with other nodes; 0: only on command.
-    #[serde(default = "default_anti_entropy_interval")]
+    #[serde(default = "defaults::anti_entropy_interval")]
     pub anti_entropy_interval_ms: u64,
     /// Background work backs off when one in a hundred requests takes longer.
-    #[serde(default = "default_foreground_p99")]
+    #[serde(default = "defaults::foreground_p99")]
     pub foreground_p99_ms: u64,
+    /// How long a suspected peer has to answer before it counts as down.
+    #[serde(default = "defaults::suspect")]
+    pub suspect_ms: u64,
+    /// Milliseconds between two probes of a peer that is down.
+    #[serde(default = "defaults::probe")]
+    pub probe_ms: u64,
+    /// How long a replica may be silent before another node stands in for it.
+    #[serde(default = "defaults::stand_in_after")]
+    pub stand_in_after_ms: u64,
+    /// Milliseconds before a hint that was not taken is offered again; doubled with each failure.
+    #[serde(default = "defaults::hint_retry")]
+    pub hint_retry_ms: u64,
+    /// Hints that one shard keeps for others; 0: none.
+    #[serde(default = "defaults::hints_max")]
+    pub hints_max: usize,
+    /// Bytes of all hints of one shard.
+    #[serde(default = "defaults::hint_bytes_max")]
+    pub hint_bytes_max: usize,
+    /// For tests: the wall clock of this node is wrong by so many milliseconds.
+    #[serde(default)]
+    pub clock_offset_ms: i64,
 }
 
 /// Why a configuration was refused.
@@ -160,8 +163,17 @@ pub enum ConfigError {
         "`anti_entropy_interval_ms` is {found}; give 1000 to {ANTI_ENTROPY_INTERVAL_MS_MAX}, or 0 to compare only on command"
     )]
     AntiEntropyInterval { found: u64 },
-    #[error("`foreground_p99_ms` is {found}; give 1 to {DEADLINE_MAX_MS}")]
-    ForegroundLatency { found: u64 },
+    #[error("`{field}` is {found}; give {min} to {max}")]
+    OutOfRange {
+        field: &'static str,
+        found: u64,
+        min: u64,
+        max: u64,
+    },
+    #[error(
+        "`clock_offset_ms` is {found}; it is for tests only: leave it out, or give -{CLOCK_OFFSET_MS_MAX} to {CLOCK_OFFSET_MS_MAX}"
+    )]
+    ClockOffset { found: i64 },
     #[error(
         "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
     )]
@@ -171,8 +183,8 @@ pub enum ConfigError {
     },
 }
 
-/// The fields that `REJOIN_...` variables may set: all but the list of members.
-const FROM_ENVIRONMENT: [&str; 19] = [
+/// The fields that `REJOIN_...` variables may set: all but lists, and seeds apart.
+const FROM_ENVIRONMENT: &[&str] = &[
     "cluster",
     "node",
     "data",
@@ -192,6 +204,13 @@ const FROM_ENVIRONMENT: [&str; 19] = [
     "quarantine",
     "anti_entropy_interval_ms",
     "foreground_p99_ms",
+    "suspect_ms",
+    "probe_ms",
+    "stand_in_after_ms",
+    "hint_retry_ms",
+    "hints_max",
+    "hint_bytes_max",
+    "clock_offset_ms",
 ];
 
 impl Config {
@@ -199,15 +218,19 @@ impl Config {
     ///
     /// Of the environment only the names of fields are looked at: `REJOIN_CONFIG` and `REJOIN_SERVER` are
     /// not about the node, and an unknown field would be refused.
-    pub fn load(file: &Path, overrides: &[(&str, String)]) -> Result<Self, ConfigError> {
+    pub fn load(file: &Path, overrides: Vec<(&str, config::Value)>) -> Result<Self, ConfigError> {
         let mut builder = config::Config::builder()
             .add_source(config::File::from(file).format(config::FileFormat::Toml));
         for name in FROM_ENVIRONMENT {
             let variable = format!("REJOIN_{}", name.to_uppercase());
-            builder = builder.set_override_option(name, std::env::var(variable).ok())?;
+            builder = builder.set_override_option(*name, std::env::var(variable).ok())?;
+        }
+        if let Ok(seeds) = std::env::var("REJOIN_SEEDS") {
+            let seeds: Vec<&str> = seeds.split(',').map(str::trim).collect();
+            builder = builder.set_override("seeds", seeds)?;
         }
         for (name, value) in overrides {
-            builder = builder.set_override(*name, value.clone())?;
+            builder = builder.set_override(name, value)?;
         }
         let config: Self = builder.build()?.try_deserialize()?;
         config.check()?;
@@ -237,9 +260,19 @@ impl Config {
         if found != 0 && !(1_000..=ANTI_ENTROPY_INTERVAL_MS_MAX).contains(&found) {
             return Err(ConfigError::AntiEntropyInterval { found });
         }
-        let found = self.foreground_p99_ms;
-        if !(1..=DEADLINE_MAX_MS).contains(&found) {
-            return Err(ConfigError::ForegroundLatency { found });
+        for (field, found, min, max) in self.ranges() {
+            if !(min..=max).contains(&found) {
+                return Err(ConfigError::OutOfRange {
+                    field,
+                    found,
+                    min,
+                    max,
+                });
+            }
+        }
+        let found = self.clock_offset_ms;
+        if found.unsigned_abs() > CLOCK_OFFSET_MS_MAX {
+            return Err(ConfigError::ClockOffset { found });
         }
         for (field, found) in [("client", self.client), ("peer", self.peer)] {
             if !found.ip().is_loopback() {
@@ -247,6 +280,40 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Fields that are numbers within bounds: name, value, least, most.
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+        let (hints, hint_bytes) = (self.hints_max as u64, self.hint_bytes_max as u64);
+        [
+            (
+                "foreground_p99_ms",
+                self.foreground_p99_ms,
+                1,
+                DEADLINE_MAX_MS,
+            ),
+            (
+                "suspect_ms",
+                self.suspect_ms,
+                SUSPECT_MS_MIN,
+                SUSPECT_MS_MAX,
+            ),
+            ("probe_ms", self.probe_ms, PROBE_MS_MIN, SUSPECT_MS_MAX),
+            (
+                "stand_in_after_ms",
+                self.stand_in_after_ms,
+                STAND_IN_AFTER_MS_MIN,
+                DEADLINE_MAX_MS,
+            ),
+            (
+                "hint_retry_ms",
+                self.hint_retry_ms,
+                HINT_RETRY_MS_MIN,
+                HINT_RETRY_MS_MAX,
+            ),
+            ("hints_max", hints, 0, HINTS_SET_MAX),
+            ("hint_bytes_max", hint_bytes, 0, HINT_BYTES_SET_MAX),
+        ]
     }
 
     pub fn node_id(&self) -> Result<NodeId, ConfigError> {
@@ -271,23 +338,11 @@ impl Config {
         let Some(file) = &self.join_token_file else {
             return Ok(None);
         };
-        let refused = |why: String| ConfigError::Token {
+        let token = join_token::read(file).map_err(|why| ConfigError::Token {
             file: file.clone(),
             why,
-        };
-        let facts = std::fs::metadata(file).map_err(|error| refused(error.to_string()))?;
-        if facts.permissions().mode() & 0o077 != 0 {
-            let why = "others than its owner may read it; use `chmod 600`";
-            return Err(refused(why.to_owned()));
-        }
-        let token = std::fs::read(file).map_err(|error| refused(error.to_string()))?;
-        let token = token.trim_ascii();
-        if token.len() < 16 || token.len() > TOKEN_BYTES_MAX {
-            let found = token.len();
-            let why = format!("the token has {found} bytes; give 16 to {TOKEN_BYTES_MAX}");
-            return Err(refused(why));
-        }
-        Ok(Some(Bytes::copy_from_slice(token)))
+        })?;
+        Ok(Some(token))
     }
 
     /// One per core unless told otherwise; a core's worth of guests must leave room for requests.
@@ -295,11 +350,19 @@ impl Config {
         or_cores(self.shards).min(64)
     }
 
-    /// How this node's shards repair their copies.
-    pub fn repair(&self) -> RepairSettings {
-        RepairSettings {
+    /// What a shard with this share is told.
+    pub fn settings(&self, share: Share) -> Settings {
+        Settings {
+            share,
+            suspect_ms: self.suspect_ms,
+            probe_ms: self.probe_ms,
+            stand_in_after_ms: self.stand_in_after_ms,
+            hints_max: self.hints_max,
+            hint_bytes_max: self.hint_bytes_max,
+            hint_retry_ms: self.hint_retry_ms,
             anti_entropy_interval_ms: self.anti_entropy_interval_ms,
             foreground_p99_ms: self.foreground_p99_ms,
+            ..Settings::default()
         }
     }
 
@@ -323,48 +386,4 @@ fn or_cores(asked: u16) -> usize {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         asked => usize::from(asked),
     }
-}
-
-fn one() -> u16 {
-    1
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn default_cluster() -> String {
-    "rejoin".to_owned()
-}
-
-fn default_storage() -> StorageEngine {
-    StorageEngine::Sled
-}
-
-fn default_client() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7001))
-}
-
-fn default_peer() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 7101))
-}
-
-fn default_partitions() -> u16 {
-    PARTITIONS_DEFAULT
-}
-
-fn default_plugin_bytes() -> usize {
-    PLUGIN_BYTES_DEFAULT
-}
-
-fn default_anti_entropy_interval() -> u64 {
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT
-}
-
-fn default_foreground_p99() -> u64 {
-    FOREGROUND_P99_MS_DEFAULT
-}
-
-fn default_cache_bytes() -> u64 {
-    32 * 1024 * 1024
 }
