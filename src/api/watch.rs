@@ -7,7 +7,6 @@
 use super::status;
 use crate::dynamo::names::BucketName;
 use crate::limits::WATCHERS_MAX;
-use crate::node::clock::wall_ms;
 use crate::node::server::Node;
 use crate::wire::proto::v1 as proto;
 use crate::wire::watch::{Position, encode};
@@ -33,9 +32,11 @@ pub fn watch(node: &Node, asked: proto::WatchRequest) -> Result<Events, Status> 
         let error = format!("{WATCHERS_MAX} watch this node already; end some of them");
         return Err(status::too_many("TOO_MANY_WATCHERS", error));
     };
-    let events = futures_util::stream::unfold(watcher, async |mut watcher| {
+    let clock = node.clock;
+    let events = futures_util::stream::unfold(watcher, move |mut watcher| async move {
         let (told, position) = watcher.next().await?;
-        Some((Ok(encode(told, &position, wall_ms())), watcher))
+        let wall_ms = clock.now().wall_ms;
+        Some((Ok(encode(told, &position, wall_ms)), watcher))
     });
     Ok(Box::pin(events))
 }
