@@ -210,6 +210,35 @@ pub const HINT_WINDOW: usize = 16;
 pub const HINT_DELIVERY_MS: u64 = 5_000;
 /// Hints that are read from the disk in one go: values may be large, and clients wait meanwhile.
 pub const HINT_SLICE_ITEMS: usize = 16;
+/// Between two walks in which a node looks for tombstones that can go, unless the operator chooses otherwise.
+pub const REAP_INTERVAL_MS_DEFAULT: u64 = 10 * 60 * 1_000;
+/// The longest that an operator may choose between two walks.
+pub const REAP_INTERVAL_MS_MAX: u64 = 7 * 24 * 60 * 60 * 1_000;
+/// The longest that a message is on its way: a connection that does not answer is cut after two seconds, a peer has three
+/// to open the next one, and what was read from it may wait in an inbox.
+pub const MESSAGE_LIFE_MS_MAX: u64 = 10_000;
+/// How long everybody has to know of nothing but the tombstone before it goes, unless the operator chooses otherwise.
+pub const TOMBSTONE_HORIZON_MS_DEFAULT: u64 = 10 * 60 * 1_000;
+/// The shortest that an operator may choose: nothing may be under way that is older.
+pub const TOMBSTONE_HORIZON_MS_MIN: u64 = 30_000;
+/// The longest that an operator may choose; what everybody has vouched for takes memory all the while.
+pub const TOMBSTONE_HORIZON_MS_MAX: u64 = 60 * 60 * 1_000;
+/// Actors of one key from which those without a version are retired; a clock of so many is about 1 KiB.
+pub const ACTORS_RETIRE_FROM: usize = 64;
+/// Keys that everybody is asked about in one message.
+pub const REAP_BATCH_MAX: usize = 64;
+/// Keys of one shard that wait for the end of the horizon; with the defaults seven a second.
+pub const REAPS_PENDING_MAX: usize = 4 * 1024;
+/// How long an answer to such a question is waited for: a sync of a slow disk.
+pub const VOUCH_TIMEOUT_MS: u64 = 5_000;
+/// Keys of one shard that it has vouched for and watches; those of several stewards.
+pub const VOUCHES_MAX: usize = 16 * 1024;
+/// How long a vouch is remembered: a steward that failed once has time to ask again.
+pub const VOUCH_LIFE_MS: u64 = 2 * TOMBSTONE_HORIZON_MS_MAX;
+/// How often a shard that watches keys looks at its clocks.
+pub const VOUCH_PULSE_MS: u64 = 1_000;
+/// A shard that stood still for longer has messages before it of any age; above the pulse and a slow disk.
+pub const VOUCH_PAUSE_MS_MAX: u64 = 5_000;
 /// Dots that a change tells a watcher; beyond it he learns how many there are.
 pub const CHANGE_DOTS_MAX: usize = 64;
 /// Changes that one shard holds for watchers who come back; a few seconds under full load.
@@ -340,3 +369,14 @@ const _: () = assert!(STAND_IN_AFTER_MS_MIN <= STAND_IN_AFTER_MS);
 const _: () = assert!(HINT_RETRY_MS_MIN <= HINT_RETRY_MS);
 const _: () = assert!(HINTS_MAX as u64 <= HINTS_SET_MAX);
 const _: () = assert!(HINT_BYTES_MAX as u64 <= HINT_BYTES_SET_MAX);
+const _: () = assert!(
+    TOMBSTONE_HORIZON_MS_MIN
+        > DEADLINE_MAX_MS + READ_REPAIR_WINDOW_MS + MESSAGE_LIFE_MS_MAX + VOUCH_PAUSE_MS_MAX,
+    "a get that read a value before it was deleted may repair with it, and that write takes its time"
+);
+const _: () = assert!(TOMBSTONE_HORIZON_MS_MIN <= TOMBSTONE_HORIZON_MS_DEFAULT);
+const _: () = assert!(TOMBSTONE_HORIZON_MS_DEFAULT <= TOMBSTONE_HORIZON_MS_MAX);
+const _: () = assert!(TOMBSTONE_HORIZON_MS_MAX < VOUCH_LIFE_MS);
+const _: () = assert!(REAP_INTERVAL_MS_DEFAULT <= REAP_INTERVAL_MS_MAX);
+const _: () = assert!(VOUCH_PULSE_MS < VOUCH_PAUSE_MS_MAX);
+const _: () = assert!(REAPS_PENDING_MAX < VOUCHES_MAX && SLICE_CHUNK_ITEMS <= REAP_BATCH_MAX);

@@ -8,7 +8,7 @@ use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::NodeId;
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::member::Member;
-use crate::node::repairs::together;
+use crate::node::repairs::{reaping, together};
 use crate::node::server::Node;
 use crate::wire::key_value::{decode_key, encode_sibling, encode_stored};
 use crate::wire::proto::v1 as proto;
@@ -150,6 +150,27 @@ impl Cluster for ClusterService {
         Ok(Response::new(transfers))
     }
 
+    async fn reap(
+        &self,
+        request: Request<proto::ReapRequest>,
+    ) -> Result<Response<proto::ReapResponse>, Status> {
+        if request.into_inner().now {
+            self.node.reap_now().await;
+        }
+        let status = reaping(&self.node.repairs().await);
+        let activity = self.node.activity().await;
+        let sum = |of: fn(&Activity) -> u64| activity.iter().map(of).sum();
+        Ok(Response::new(proto::ReapResponse {
+            walks_finished: status.walks_finished,
+            is_walking: status.is_walking,
+            pending: status.pending as u64,
+            granted: status.granted,
+            refused: status.refused,
+            tombstones_reaped: sum(|shard| shard.copies.tombstones_reaped),
+            actors_retired: sum(|shard| shard.copies.actors_retired),
+        }))
+    }
+
     async fn local_record(
         &self,
         request: Request<proto::LocalRecordRequest>,
@@ -207,7 +228,7 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 23] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 26] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -233,6 +254,9 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 23] {
         ("hint_bytes", activity.hint_bytes),
         ("hints_delivered", activity.hints_delivered),
         ("hints_dropped", copies.hints_dropped),
+        ("tombstones_reaped", copies.tombstones_reaped),
+        ("actors_retired", copies.actors_retired),
+        ("reaps_refused", activity.reaps_refused),
     ]
 }
 

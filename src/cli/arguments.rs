@@ -312,6 +312,12 @@ pub enum Cluster {
     Hints,
     /// What the asked node moves while the owners of partitions change.
     Transfers,
+    /// How the removal of tombstones fares: a key goes once every node has vouched for it twice.
+    Reap {
+        /// Look for some now, and wait until all partitions have been looked at.
+        #[arg(long)]
+        now: bool,
+    },
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

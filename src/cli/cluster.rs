@@ -21,6 +21,7 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
         Cluster::Repair { now } => super::repair::run(now, &connection, server.json).await,
         Cluster::Hints => inspection::hints(&connection, server.json).await,
         Cluster::Transfers => inspection::transfers(&connection, server.json).await,
+        Cluster::Reap { now } => super::reaping::run(now, &connection, server.json).await,
         other => members::run(other, &connection, server.json).await,
     }
 }

@@ -18,6 +18,7 @@ mod members;
 pub mod output;
 pub mod plugin;
 pub mod proxy;
+pub mod reaping;
 pub mod repair;
 pub mod serve;
 pub mod watch;

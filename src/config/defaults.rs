@@ -5,7 +5,8 @@
 use super::storage_engine::StorageEngine;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
-    HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS, STAND_IN_AFTER_MS, SUSPECT_MS,
+    HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS, REAP_INTERVAL_MS_DEFAULT,
+    STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
 };
 use std::net::SocketAddr;
 
@@ -75,4 +76,12 @@ pub fn hints_max() -> usize {
 
 pub fn hint_bytes_max() -> usize {
     HINT_BYTES_MAX
+}
+
+pub fn reap_interval() -> u64 {
+    REAP_INTERVAL_MS_DEFAULT
+}
+
+pub fn tombstone_horizon() -> u64 {
+    TOMBSTONE_HORIZON_MS_DEFAULT
 }

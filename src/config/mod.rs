@@ -19,7 +19,8 @@ use crate::dynamo::ring::partition::{Partitions, PartitionsError};
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_MAX, CLOCK_OFFSET_MS_MAX, DEADLINE_MAX_MS, HINT_BYTES_SET_MAX,
     HINT_RETRY_MS_MAX, HINT_RETRY_MS_MIN, HINTS_SET_MAX, PLUGIN_BYTES_MAX, PROBE_MS_MIN,
-    STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN, WEIGHT_MAX,
+    REAP_INTERVAL_MS_MAX, STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN,
+    TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,12 @@ pub struct Config {
     /// For tests: the wall clock of this node is wrong by so many milliseconds.
     #[serde(default)]
     pub clock_offset_ms: i64,
+    /// Milliseconds between two walks in search of tombstones that can go; 0: only on command.
+    #[serde(default = "defaults::reap_interval")]
+    pub reap_interval_ms: u64,
+    /// Milliseconds for which every node has to know of nothing but the tombstone before it goes.
+    #[serde(default = "defaults::tombstone_horizon")]
+    pub tombstone_horizon_ms: u64,
 }
 
 /// Why a configuration was refused.
@@ -175,6 +182,14 @@ pub enum ConfigError {
     )]
     ClockOffset { found: i64 },
     #[error(
+        "`reap_interval_ms` is {found}; give 1000 to {REAP_INTERVAL_MS_MAX}, or 0 to remove tombstones only on command"
+    )]
+    ReapInterval { found: u64 },
+    #[error(
+        "`tombstone_horizon_ms` is {found}; give {TOMBSTONE_HORIZON_MS_MIN} to {TOMBSTONE_HORIZON_MS_MAX}: it has to be longer than anything can be on its way"
+    )]
+    TombstoneHorizon { found: u64 },
+    #[error(
         "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {
@@ -211,6 +226,8 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "hints_max",
     "hint_bytes_max",
     "clock_offset_ms",
+    "reap_interval_ms",
+    "tombstone_horizon_ms",
 ];
 
 impl Config {
@@ -273,6 +290,14 @@ impl Config {
         let found = self.clock_offset_ms;
         if found.unsigned_abs() > CLOCK_OFFSET_MS_MAX {
             return Err(ConfigError::ClockOffset { found });
+        }
+        let found = self.reap_interval_ms;
+        if found != 0 && !(1_000..=REAP_INTERVAL_MS_MAX).contains(&found) {
+            return Err(ConfigError::ReapInterval { found });
+        }
+        let found = self.tombstone_horizon_ms;
+        if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
+            return Err(ConfigError::TombstoneHorizon { found });
         }
         for (field, found) in [("client", self.client), ("peer", self.peer)] {
             if !found.ip().is_loopback() {
@@ -362,6 +387,8 @@ impl Config {
             hint_retry_ms: self.hint_retry_ms,
             anti_entropy_interval_ms: self.anti_entropy_interval_ms,
             foreground_p99_ms: self.foreground_p99_ms,
+            reap_interval_ms: self.reap_interval_ms,
+            tombstone_horizon_ms: self.tombstone_horizon_ms,
             ..Settings::default()
         }
     }

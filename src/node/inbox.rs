@@ -15,6 +15,7 @@ use crate::dynamo::membership::opinions::Suspicion;
 use crate::dynamo::names::{Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::repair::hints::Waiting;
+use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
@@ -40,6 +41,7 @@ pub struct Repairs {
     pub anti_entropy: AntiEntropy,
     pub transfers: Vec<Transfer>,
     pub hints: Vec<Waiting>,
+    pub reaping: Reaping,
 }
 
 /// How far this node is with a partition of a change of the owners.
@@ -90,6 +92,8 @@ pub enum Input {
     Activity(oneshot::Sender<Activity>),
     /// Compare all copies with everybody's, now.
     ExchangeNow,
+    /// Look for tombstones that can go, now.
+    ReapNow,
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
     Repairs(oneshot::Sender<Repairs>),

@@ -5,6 +5,7 @@
 use super::inbox::{Input, Repairs};
 use super::server::Node;
 use crate::dynamo::machine::router::Activity;
+use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use tokio::sync::oneshot;
 
@@ -14,6 +15,13 @@ impl Node {
         for inbox in self.switchboard().all() {
             // A shard that has stopped repairs nothing; the node is going down.
             drop(inbox.send(Input::ExchangeNow).await);
+        }
+    }
+
+    /// Has every shard look for tombstones that can go, from now on.
+    pub async fn reap_now(&self) {
+        for inbox in self.switchboard().all() {
+            drop(inbox.send(Input::ReapNow).await); // As above.
         }
     }
 
@@ -56,5 +64,17 @@ pub fn together(shards: &[Repairs]) -> AntiEntropy {
         exchanges: all().map(|one| one.exchanges).sum(),
         exchanges_failed: all().map(|one| one.exchanges_failed).sum(),
         is_in_progress: all().any(|one| one.is_in_progress),
+    }
+}
+
+/// The walks of all shards as those of one node.
+pub fn reaping(shards: &[Repairs]) -> Reaping {
+    let all = || shards.iter().map(|repairs| repairs.reaping);
+    Reaping {
+        walks_finished: all().map(|one| one.walks_finished).min().unwrap_or(0),
+        is_walking: all().any(|one| one.is_walking),
+        pending: all().map(|one| one.pending).sum(),
+        granted: all().map(|one| one.granted).sum(),
+        refused: all().map(|one| one.refused).sum(),
     }
 }

@@ -175,11 +175,13 @@ impl Shard {
             // Whoever asked may have gone; then nobody misses the answer.
             Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
             Input::ExchangeNow => self.step(Event::ExchangeNow),
+            Input::ReapNow => self.step(Event::ReapNow),
             Input::Pause(is_paused) => self.step(Event::Pause(is_paused)),
             Input::Repairs(reply) => drop(reply.send(Repairs {
                 anti_entropy: self.machine.anti_entropy(),
                 transfers: self.machine.transfers(),
                 hints: self.machine.hints(),
+                reaping: self.machine.reaping(),
             })),
             Input::Opinions(reply) => drop(reply.send(self.machine.opinions())),
             Input::Activity(reply) => drop(reply.send(self.machine.activity())),

@@ -14,7 +14,8 @@ use crate::dynamo::repair::inquiry::{Answer, Ask, Refusal};
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::{
-    N_MAX, PARTITIONS_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES,
+    N_MAX, PARTITIONS_MAX, REAP_BATCH_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX,
+    TREE_LEAVES,
 };
 use bytes::Bytes;
 
@@ -61,6 +62,16 @@ pub fn encode_ask(partition: PartitionId, n: u8, ask: &Ask) -> proto::Repair {
         } => Body::Give(encode_copy(Some(key), object, replaced)),
         Ask::Sync => Body::Sync(proto::Nothing {}),
         Ask::Doubt => Body::Doubt(proto::Nothing {}),
+        Ask::Vouch {
+            placement_version,
+            standing_ms,
+            keys,
+        } => Body::Vouch(proto::VouchAsk {
+            placement_version: *placement_version,
+            standing_ms: *standing_ms,
+            meant: Some(encode_meant(keys)),
+        }),
+        Ask::Reap { keys } => Body::Reap(encode_meant(keys)),
     };
     proto::Repair {
         partition: u32::from(partition.0),
@@ -94,6 +105,14 @@ pub fn decode_ask(ticket: Ticket, repair: proto::Repair) -> Decoded<Message> {
         }
         Body::Sync(_) => Ask::Sync,
         Body::Doubt(_) => Ask::Doubt,
+        Body::Vouch(vouch) => Ask::Vouch {
+            placement_version: vouch.placement_version,
+            standing_ms: vouch.standing_ms,
+            keys: decode_meant(vouch.meant.unwrap_or_default())?,
+        },
+        Body::Reap(meant) => Ask::Reap {
+            keys: decode_meant(meant)?,
+        },
     };
     let partition = bounded("partition", repair.partition, usize::from(PARTITIONS_MAX))?;
     Ok(Message::Repair {
@@ -118,6 +137,9 @@ pub fn encode_answer(answer: &Answer) -> proto::Repaired {
         Answer::Copy { object, replaced } => Body::Copy(encode_copy(None, object, replaced)),
         Answer::Done { is_changed } => Body::Done(proto::Done {
             is_changed: *is_changed,
+        }),
+        Answer::Granted(granted) => Body::Granted(proto::Granted {
+            granted: granted.clone(),
         }),
         Answer::Refused(refusal) => Body::Refused(encode_refusal(refusal)),
     };
@@ -165,6 +187,17 @@ pub fn decode_answer(ticket: Ticket, repaired: proto::Repaired) -> Decoded<Messa
         Body::Done(done) => Answer::Done {
             is_changed: done.is_changed,
         },
+        Body::Granted(granted) => {
+            let (what, found, limit) = (
+                "number of keys granted",
+                granted.granted.len(),
+                REAP_BATCH_MAX,
+            );
+            if found > limit {
+                return Err(RepairDecodeError::Bound { what, found, limit });
+            }
+            Answer::Granted(granted.granted)
+        }
         Body::Refused(refusal) => Answer::Refused(decode_refusal(refusal)?),
     };
     let answer = Box::new(answer);
@@ -177,6 +210,24 @@ fn bounded(what: &'static str, found: u32, limit: usize) -> Decoded<usize> {
         true => Ok(found),
         false => Err(RepairDecodeError::Bound { what, found, limit }),
     }
+}
+
+fn encode_meant(keys: &[(Key, u128)]) -> proto::KeysMeant {
+    proto::KeysMeant {
+        keys: keys.iter().map(|(key, _)| encode_key(key)).collect(),
+        fingerprints: encode_fingerprints(keys.iter().map(|(_, fingerprint)| fingerprint)),
+    }
+}
+
+fn decode_meant(meant: proto::KeysMeant) -> Decoded<Vec<(Key, u128)>> {
+    let found = meant.keys.len();
+    let fingerprints = decode_fingerprints(&meant.fingerprints, REAP_BATCH_MAX)?;
+    if found != fingerprints.len() {
+        let (what, limit) = ("number of keys meant", fingerprints.len());
+        return Err(RepairDecodeError::Bound { what, found, limit });
+    }
+    let keys: Decoded<Vec<Key>> = meant.keys.into_iter().map(decode_key).collect();
+    Ok(keys?.into_iter().zip(fingerprints).collect())
 }
 
 fn encode_key(key: &Key) -> proto::Key {
@@ -303,6 +354,14 @@ mod tests {
             },
             Ask::Sync,
             Ask::Doubt,
+            Ask::Vouch {
+                placement_version: 4,
+                standing_ms: 30_000,
+                keys: vec![(key("a"), 1), (key("b"), u128::MAX)],
+            },
+            Ask::Reap {
+                keys: vec![(key("a"), 1)],
+            },
         ];
         for ask in asks {
             let sent = encode_ask(PartitionId(11), 3, &ask);
@@ -329,6 +388,7 @@ mod tests {
             },
             Answer::Copy { object, replaced },
             Answer::Done { is_changed: true },
+            Answer::Granted(vec![true, false]),
             Answer::Refused(Refusal::Unreachable),
             Answer::Refused(Refusal::NotKept),
             Answer::Refused(Refusal::Storage("it is full".to_owned())),
@@ -355,5 +415,24 @@ mod tests {
         assert!(decode_answer(TICKET, reply(2, 1)).is_err());
         let many = SLICE_ITEMS_MAX + SLICE_CHUNK_ITEMS + 1;
         assert!(decode_answer(TICKET, reply(many, many)).is_err());
+    }
+
+    #[test]
+    fn more_keys_to_vouch_for_than_a_batch_has_are_refused() {
+        let meant = |keys: usize, fingerprints: usize| {
+            let meant = proto::KeysMeant {
+                keys: vec![encode_key(&key("a")); keys],
+                fingerprints: vec![0; fingerprints * FINGERPRINT_BYTES].into(),
+            };
+            decode_meant(meant).is_ok()
+        };
+        assert!(meant(REAP_BATCH_MAX, REAP_BATCH_MAX));
+        assert!(!meant(2, 1));
+        assert!(!meant(REAP_BATCH_MAX + 1, REAP_BATCH_MAX + 1));
+        let granted = proto::repaired::Answer::Granted(proto::Granted {
+            granted: vec![true; REAP_BATCH_MAX + 1],
+        });
+        let answer = Some(granted);
+        assert!(decode_answer(TICKET, proto::Repaired { answer }).is_err());
     }
 }

@@ -165,6 +165,8 @@ impl<S: Storage> Cast<S> {
                 Machine::new(id.clone(), incarnation, storage, Arc::clone(&placement));
             let only_on_command = Settings {
                 anti_entropy_interval_ms: 0,
+                reap_interval_ms: 0,
+                tombstone_horizon_ms: 30_000,
                 ..Settings::default()
             };
             let settings = match command.get("full-of-hints") == Some(id.as_str()) {
@@ -222,6 +224,7 @@ impl<S: Storage> Cast<S> {
             "sync" => self.release_acknowledgements(&node(command.words[0])),
             "disk" => self.set_engine(command),
             "forget" => self.forget(command),
+            "reap" => self.step(&node(command.words[0]), Event::ReapNow),
             "repair" => self.step(&node(command.words[0]), Event::ExchangeNow),
             "show" => self.show(&key(command)),
             "hints" => self.show_hints(),

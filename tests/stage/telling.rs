@@ -85,6 +85,20 @@ impl Names {
             }
             Inquiry::Sync => "is it on your disk".to_owned(),
             Inquiry::Doubt => "is your tree right".to_owned(),
+            Inquiry::Vouch {
+                standing_ms, keys, ..
+            } => {
+                let names: Vec<String> = keys.iter().map(|(key, _)| name(key)).collect();
+                let since = match standing_ms {
+                    0 => String::new(),
+                    ms => format!(", for {ms} ms"),
+                };
+                format!("do you vouch for {}{since}", names.join(","))
+            }
+            Inquiry::Reap { keys } => {
+                let names: Vec<String> = keys.iter().map(|(key, _)| name(key)).collect();
+                format!("let go of {}", names.join(","))
+            }
         }
     }
 
@@ -100,6 +114,13 @@ impl Names {
             Finding::Copy { object, .. } => format!("has {}", self.object(object)),
             Finding::Done { is_changed: true } => "done, changed".to_owned(),
             Finding::Done { is_changed: false } => "done, nothing new".to_owned(),
+            Finding::Granted(granted) => {
+                let words = granted
+                    .iter()
+                    .map(|granted| if *granted { "yes" } else { "no" });
+                let words: Vec<&str> = words.collect();
+                words.join(",")
+            }
             Finding::Refused(refusal) => format!("refused: {refusal}"),
         }
     }

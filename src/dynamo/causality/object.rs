@@ -12,7 +12,7 @@ use super::dot::{Actor, Dot};
 use super::version::Version;
 use crate::limits::{ACTORS_MAX, SIBLINGS_MAX};
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 const FORMAT: u8 = 1;
 
@@ -127,6 +127,21 @@ impl Object {
     /// Actors in the clock.
     pub fn actors(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether there is an actor of whom no version stands.
+    pub fn has_idle_actors(&self) -> bool {
+        self.entries.values().any(|entry| entry.versions.is_empty())
+    }
+
+    /// Forgets the actors of whom no version stands. Only with proof that none of their versions is left anywhere:
+    /// one that came back would look like a new write.
+    pub fn retire_idle_actors(&mut self) -> BTreeSet<Actor> {
+        let idle = self.entries.iter();
+        let idle = idle.filter(|(_, entry)| entry.versions.is_empty());
+        let idle: BTreeSet<Actor> = idle.map(|(actor, _)| *actor).collect();
+        self.entries.retain(|actor, _| !idle.contains(actor));
+        idle
     }
 
     /// Every version, tombstones included, with its dot.

@@ -11,6 +11,7 @@ use super::super::repair::admission::Admission;
 use super::super::repair::difference::Need;
 use super::super::repair::exchange::{Exchange, Job};
 use super::super::repair::forest::Forest;
+use super::super::repair::reaping::Reaper;
 use super::super::repair::schedule::{Rounds, Share};
 use super::super::repair::settings::Settings;
 use super::super::repair::strays::Strays;
@@ -69,6 +70,7 @@ pub(super) struct Background {
     pub(super) rounds: Rounds,
     pub(super) transfers: Transfers,
     pub(super) strays: Strays,
+    pub(super) reaper: Reaper,
     pub(super) work: Work,
     pub(super) cluster: Cluster,
 }
@@ -106,6 +108,7 @@ impl Background {
             rounds: Rounds::new(seed),
             transfers: Transfers::default(),
             strays: Strays::default(),
+            reaper: Reaper::new(seed),
             work: Work::default(),
             cluster: Cluster {
                 share: Share::ALL,
@@ -116,12 +119,18 @@ impl Background {
         }
     }
 
+    pub(super) fn share(&self) -> Share {
+        self.cluster.share
+    }
+
     pub(super) fn set(&mut self, now: Millis, settings: &Settings) {
         self.cluster.share = settings.share;
         self.cluster.settled = None;
         self.admission.set_threshold_ms(settings.foreground_p99_ms);
         self.rounds
             .set_interval(now, settings.anti_entropy_interval_ms);
+        let (interval_ms, horizon_ms) = (settings.reap_interval_ms, settings.tombstone_horizon_ms);
+        self.reaper.set(now, interval_ms, horizon_ms);
     }
 
     /// Begins a round of anti-entropy: a full one by command, or this node's part of the regular one.
@@ -167,7 +176,9 @@ impl Background {
     /// When the next turn is due.
     pub(super) fn wakes_at(&self) -> Option<Millis> {
         let planned = self.work.wakes_at;
-        planned.into_iter().chain(self.rounds.wakes_at()).min()
+        let walk = self.reaper.next_walk_at();
+        let rounds = self.rounds.wakes_at();
+        planned.into_iter().chain(rounds).chain(walk).min()
     }
 
     pub(super) fn is_due(&self, now: Millis) -> bool {

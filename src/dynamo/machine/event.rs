@@ -43,6 +43,8 @@ pub enum Event {
     Placement(Arc<Placement>),
     /// Compare all copies with everybody's, now.
     ExchangeNow,
+    /// Look for tombstones that can go, now.
+    ReapNow,
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
     /// The connection to a peer came up or broke.

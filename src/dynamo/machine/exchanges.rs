@@ -146,6 +146,9 @@ impl<S: Storage> Machine<S> {
         answer: Answer,
         effects: &mut Vec<Effect>,
     ) {
+        if self.background.reaper.has_asked(ticket) {
+            return self.on_granted(from, ticket, &answer, effects);
+        }
         let Some((id, errand)) = self.background.work.errands.remove(&ticket) else {
             return; // A late answer to an exchange that has ended.
         };

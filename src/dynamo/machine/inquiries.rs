@@ -27,7 +27,12 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         self.note_changes();
-        let waits = matches!(ask, Ask::Give { .. } | Ask::Sync);
+        // What a vouch rests on must outlive a crash, or a lost tail of the disk could bring an older copy back.
+        let waits = match ask {
+            Ask::Give { .. } | Ask::Sync => true,
+            Ask::Vouch { standing_ms, .. } => standing_ms > 0,
+            _ => false,
+        };
         let is_known = partition.0 < self.view.placement.partitions().count();
         let answer = match is_known && (1..=N_MAX).contains(&n) {
             true => self.answer(partition, n, ask),
@@ -36,10 +41,10 @@ impl<S: Storage> Machine<S> {
         let waits = waits && !matches!(answer, Answer::Refused(_));
         let answer = Box::new(answer);
         let message = Message::Repaired { ticket, answer };
-        effects.push(match waits {
-            true => Effect::SendOnceSynced { to, message },
-            false => Effect::Send { to, message },
-        });
+        match waits {
+            true => effects.push(Effect::SendOnceSynced { to, message }),
+            false => self.send(to, message, effects),
+        }
         self.background_turn(effects); // A tree may be wanted now.
     }
 
@@ -93,6 +98,12 @@ impl<S: Storage> Machine<S> {
             }
             Ask::Copy { .. } | Ask::Give { .. } => Answer::Refused(Refusal::NotKept),
             Ask::Sync => Answer::Done { is_changed: false },
+            Ask::Vouch {
+                placement_version,
+                standing_ms,
+                keys,
+            } => self.vouch(partition, placement_version, standing_ms, &keys),
+            Ask::Reap { keys } => self.let_go(partition, &keys),
             Ask::Doubt => {
                 self.background.forest.doubt(partition, now);
                 Answer::Done { is_changed: false }

@@ -20,6 +20,7 @@ mod inquiries;
 mod listings;
 mod passed;
 mod puts;
+mod reaping;
 mod serving;
 mod sweeping;
 mod turn;

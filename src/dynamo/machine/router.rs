@@ -56,6 +56,8 @@ pub struct Activity {
     pub hint_bytes: u64,
     /// Hints that have reached their home.
     pub hints_delivered: u64,
+    /// Keys of which nothing went, because somebody did not vouch for them.
+    pub reaps_refused: u64,
 }
 
 /// One shard.
@@ -113,6 +115,7 @@ impl<S: Storage> Machine<S> {
     /// Takes one event and appends what is to be done about it.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.desk.now = now;
+        self.copies.vouches().on_time(now);
         self.background.rounds.arm(now.monotonic);
         self.arm(&event);
         if let Event::Get { client, .. } | Event::Put { client, .. } = &event {
@@ -139,6 +142,7 @@ impl<S: Storage> Machine<S> {
             self.detector.next_at(),
             self.next_offer(),
             self.background.wakes_at(),
+            self.copies.wakes_at(),
         ];
         let others = others.into_iter().flatten();
         conversations.into_iter().chain(others).min()
@@ -156,6 +160,7 @@ impl<S: Storage> Machine<S> {
             keys_transferred: self.background.transfers.keys_moved(),
             strays_handed_over: self.background.strays.handed_over(),
             background_rate: self.background.admission.rate(),
+            reaps_refused: self.reaping().refused,
             hints_pending: self.copies.ledger().total().count as u64,
             hint_bytes: self.copies.ledger().total().bytes as u64,
             ..self.activity
@@ -210,6 +215,10 @@ impl<S: Storage> Machine<S> {
             Event::ExchangeNow => {
                 let background = &mut self.background;
                 background.begin_round(&self.me, &self.view.placement, true);
+                self.background_turn(effects);
+            }
+            Event::ReapNow => {
+                self.begin_walk();
                 self.background_turn(effects);
             }
             Event::Pause(is_paused) => {

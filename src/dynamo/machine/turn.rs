@@ -35,6 +35,7 @@ impl<S: Storage> Machine<S> {
         self.note_changes();
         self.grow();
         let swept = self.sweep();
+        let reaped = self.reap(effects);
         self.begin_exchanges();
         let ids: Vec<u64> = self.background.work.running.keys().copied().collect();
         let before = self.exchanges();
@@ -51,11 +52,12 @@ impl<S: Storage> Machine<S> {
         }
         self.tell_progress(reached, effects);
         self.note_changes();
-        let is_urgent = has_ended || swept == Swept::Some;
+        let is_urgent = has_ended || swept == Swept::Some || reaped == Swept::Some;
         let background = &mut self.background;
         let needs_permit = background.work.is_held()
             || background.forest.next_slice().is_some()
-            || swept == Swept::Held;
+            || swept == Swept::Held
+            || reaped == Swept::Held;
         let permit = needs_permit.then(|| background.admission.next_permit_at(now));
         let has_room = background.work.count(Purpose::Transfer) < TRANSFERS_MAX;
         let transfers = background.transfers.wakes_at().filter(|_| has_room);
@@ -64,6 +66,7 @@ impl<S: Storage> Machine<S> {
             permit,
             background.work.deadline(now),
             background.rounds.wakes_at(),
+            background.reaper.wakes_at(now).filter(|at| *at > now),
             transfers,
             self.sweeps_at(),
         ];

@@ -34,6 +34,15 @@ pub enum Ask {
     Sync,
     /// Our trees differ and our records do not: look whether yours is right.
     Doubt,
+    /// Is all that you know of these keys the objects with these fingerprints, and has been for so long (law 9)? Where
+    /// some time is asked for, answer once it is on your disk.
+    Vouch {
+        placement_version: u64,
+        standing_ms: u64,
+        keys: Vec<(Key, u128)>,
+    },
+    /// Everybody has vouched: let go of what can go from these keys.
+    Reap { keys: Vec<(Key, u128)> },
 }
 
 /// An answer.
@@ -58,6 +67,8 @@ pub enum Answer {
     Done {
         is_changed: bool,
     },
+    /// Which of the keys it vouches for, or has let go of, in the order of the question.
+    Granted(Vec<bool>),
     Refused(Refusal),
 }
 
@@ -87,6 +98,9 @@ impl Ask {
                 let keys = after.iter().chain(upto);
                 keys.map(|key| key.bytes().len()).sum()
             }
+            Self::Vouch { keys, .. } | Self::Reap { keys } => {
+                keys.iter().map(|(key, _)| key.bytes().len() + 64).sum()
+            }
             Self::Root | Self::Leaves | Self::Sync | Self::Doubt => 0,
         }
     }
@@ -99,6 +113,7 @@ impl Answer {
             Self::Leaves(leaves) => size_of_val(leaves.as_slice()),
             Self::Keys { keys, .. } => keys.iter().map(|(key, _)| key.bytes().len() + 64).sum(),
             Self::Copy { object, replaced } => object.size_bytes() + retained_bytes(replaced),
+            Self::Granted(granted) => granted.len(),
             Self::Root(_) | Self::Building { .. } | Self::Done { .. } | Self::Refused(_) => 0,
         }
     }

@@ -13,6 +13,7 @@ pub mod forest;
 pub mod hash_tree;
 pub mod hints;
 pub mod inquiry;
+pub mod reaping;
 pub mod schedule;
 pub mod settings;
 pub mod strays;

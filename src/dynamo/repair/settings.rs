@@ -7,7 +7,8 @@
 use super::schedule::Share;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
-    HINT_WINDOW, HINTS_MAX, PROBE_MS, STAND_IN_AFTER_MS, SUSPECT_MS,
+    HINT_WINDOW, HINTS_MAX, PROBE_MS, REAP_INTERVAL_MS_DEFAULT, STAND_IN_AFTER_MS, SUSPECT_MS,
+    TOMBSTONE_HORIZON_MS_DEFAULT,
 };
 
 /// Times and bounds of one shard.
@@ -33,6 +34,10 @@ pub struct Settings {
     pub anti_entropy_interval_ms: u64,
     /// Background work backs off when the 99th percentile of requests takes longer.
     pub foreground_p99_ms: u64,
+    /// Between two walks in search of tombstones that can go; 0: only on command.
+    pub reap_interval_ms: u64,
+    /// How long everybody has to know of nothing but the tombstone before it goes.
+    pub tombstone_horizon_ms: u64,
 }
 
 impl Default for Settings {
@@ -48,6 +53,8 @@ impl Default for Settings {
             hint_window: HINT_WINDOW,
             anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
             foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
+            reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
+            tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
         }
     }
 }

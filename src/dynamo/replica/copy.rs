@@ -9,7 +9,7 @@ use super::super::causality::context::Context;
 use super::super::causality::dot::{Actor, ActorSource, Dot, Incarnation};
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
-use super::super::names::{BucketName, Key};
+use super::super::names::{BucketName, Key, Millis};
 use super::super::ring::partition::PartitionId;
 use super::change::Change;
 use super::fingerprint::{Noted, fingerprint};
@@ -17,6 +17,7 @@ use super::layout::Place;
 use super::ledger::Ledger;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
+use super::vouches::Vouches;
 use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,6 +38,10 @@ pub struct Counters {
     pub merges_retained: u64,
     /// Hints that were turned away because there are too many.
     pub hints_dropped: u64,
+    /// Records of deleted keys that went, after everybody had vouched.
+    pub tombstones_reaped: u64,
+    /// Actors that went from a clock, after everybody had vouched.
+    pub actors_retired: u64,
 }
 
 /// Why an object that arrived was not merged. The copy is what it was.
@@ -95,6 +100,8 @@ pub struct Copies<S> {
     pub(super) ledger: Ledger,
     /// For the hash trees; whoever drives the copies takes it at every turn.
     pub(super) noted: Vec<Noted>,
+    /// Keys that nothing may be written of unnoticed.
+    pub(super) vouches: Vouches,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
     frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
     /// What changed since somebody asked; the machine asks after every step.
@@ -110,6 +117,7 @@ impl<S: Storage> Copies<S> {
             changes: Vec::new(),
             ledger: Ledger::default(),
             noted: Vec::new(),
+            vouches: Vouches::default(),
             frozen: BTreeMap::new(),
         }
     }
@@ -144,6 +152,16 @@ impl<S: Storage> Copies<S> {
 
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// What this node has vouched for.
+    pub fn vouches(&mut self) -> &mut Vouches {
+        &mut self.vouches
+    }
+
+    /// When time has to be told to the vouches.
+    pub fn wakes_at(&self) -> Option<Millis> {
+        self.vouches.wakes_at()
     }
 
     pub fn storage(&self) -> &S {
@@ -303,6 +321,7 @@ impl<S: Storage> Copies<S> {
         record: &Record,
         replaced: Vec<Replaced>,
     ) -> Result<(), StorageError> {
+        self.vouches.strike(key);
         let bytes = record.encode();
         let hint = self.admit_hint(place, partition, key, bytes.len())?;
         let mut batch = Batch::default();

@@ -112,6 +112,6 @@ impl<S: Storage> Copies<S> {
 }
 
 /// The first place behind this one.
-fn behind(place: &Bytes) -> Bytes {
+pub(super) fn behind(place: &Bytes) -> Bytes {
     [place.as_ref(), &[0]].concat().into()
 }

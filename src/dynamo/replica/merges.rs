@@ -57,7 +57,7 @@ impl<S: Storage> Copies<S> {
 
     /// What merges on put replaced under a key, as far as it is still kept.
     pub fn retained(
-        &mut self,
+        &self,
         partition: PartitionId,
         key: &Key,
     ) -> Result<Vec<Replaced>, StorageError> {

@@ -13,5 +13,7 @@ pub mod ledger;
 pub mod listing;
 pub mod merges;
 pub mod record;
+pub mod removal;
 pub mod storage;
 pub mod stretch;
+pub mod vouches;
