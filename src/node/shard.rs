@@ -208,12 +208,12 @@ impl Shard {
                 timeout_ms,
             } => self.ask(ticket, question, timeout_ms),
             Effect::Progress {
-                version,
+                change,
                 partition,
                 stage,
             } => {
                 let progress = Progress {
-                    version,
+                    change,
                     partition,
                     stage,
                 };

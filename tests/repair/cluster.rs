@@ -222,15 +222,15 @@ impl Cluster {
                     self.send(id, to, message);
                 }
                 Effect::Progress {
-                    version,
+                    change,
                     partition,
                     stage,
                 } => {
-                    assert_eq!(version, self.placement.version());
+                    assert_eq!(change, self.placement.change());
                     self.told.push((id.clone(), partition.0, stage));
                     let partitions = self.placement.partitions();
                     let progress = self.progress.entry(id.clone());
-                    let progress = progress.or_insert(Progress::none(version, partitions));
+                    let progress = progress.or_insert(Progress::none(change, partitions));
                     match stage {
                         Stage::Released => progress.released.insert(partition),
                         _ => progress.copied.insert(partition),

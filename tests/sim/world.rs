@@ -532,10 +532,10 @@ impl World {
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::Progress {
-                version,
+                change,
                 partition,
                 stage,
-            } => self.on_progress(node, version, partition, stage),
+            } => self.on_progress(node, change, partition, stage),
             Effect::Changed(_) => {} // Nobody watches.
         }
     }
