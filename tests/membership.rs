@@ -191,7 +191,7 @@ impl Town {
                 true => Stage::Released,
                 false => Stage::Copied,
             };
-            steward.on_moved(now, placement.version(), partition, stage);
+            steward.on_moved(now, placement.change(), partition, stage);
         }
     }
 
@@ -500,7 +500,7 @@ fn each_step(seed: u64, mut watch: impl FnMut(&Placement, &Change)) {
     while !steps.is_empty() {
         let (partition, node) = steps.swap_remove(dice.random_range(0..steps.len()));
         let progress_of = progress.entry(node);
-        let set = progress_of.or_insert_with(|| Progress::none(2, partitions()));
+        let set = progress_of.or_insert_with(|| Progress::none(goal.change(), partitions()));
         set.released.insert(partition);
         watch(&goal.advanced(progress.clone()), &change);
     }

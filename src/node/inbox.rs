@@ -21,6 +21,7 @@ use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::replica::stretch::Stretch;
+use crate::dynamo::ring::change::ChangeId;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
 use std::sync::Arc;
@@ -47,8 +48,7 @@ pub struct Repairs {
 /// How far this node is with a partition of a change of the owners.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Of the change.
-    pub version: u64,
+    pub change: ChangeId,
     pub partition: PartitionId,
     pub stage: Stage,
 }

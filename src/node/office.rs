@@ -131,9 +131,9 @@ impl Office {
         };
         let now = self.clock.now();
         let Progress {
-            version, partition, ..
+            change, partition, ..
         } = progress;
-        self.steward.on_moved(now, version, partition, stage);
+        self.steward.on_moved(now, change, partition, stage);
     }
 
     /// What an order asks; whoever asked and has gone misses nothing.

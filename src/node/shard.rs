@@ -226,12 +226,12 @@ impl Shard {
                 timeout_ms,
             } => self.ask(ticket, question, timeout_ms),
             Effect::Progress {
-                version,
+                change,
                 partition,
                 stage,
             } => {
                 let progress = Progress {
-                    version,
+                    change,
                     partition,
                     stage,
                 };

@@ -10,7 +10,7 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::PutRequest;
+use rejoin::dynamo::coordinator::request::{PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -224,15 +224,15 @@ impl Cluster {
                     self.send(id, to, message);
                 }
                 Effect::Progress {
-                    version,
+                    change,
                     partition,
                     stage,
                 } => {
-                    assert_eq!(version, self.placement.version());
+                    assert_eq!(change, self.placement.change());
                     self.told.push((id.clone(), partition.0, stage));
                     let partitions = self.placement.partitions();
                     let progress = self.progress.entry(id.clone());
-                    let progress = progress.or_insert(Progress::none(version, partitions));
+                    let progress = progress.or_insert(Progress::none(change, partitions));
                     match stage {
                         Stage::Released => progress.released.insert(partition),
                         _ => progress.copied.insert(partition),
@@ -313,7 +313,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
-            ttl: Ttl::OfBucket,
+            ttl: Ttl::Bucket,
             ttl: Default::default(),
         };
         let event = Event::Put {
@@ -336,7 +336,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
-            ttl: Ttl::OfBucket,
+            ttl: Ttl::Bucket,
         };
         let event = Event::Put {
             client: ClientId(self.clients),

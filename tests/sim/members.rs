@@ -25,7 +25,7 @@ use rejoin::dynamo::metadata::row::{Fact, Subject};
 use rejoin::dynamo::names::{NodeId, Now};
 use rejoin::dynamo::repair::transfer;
 use rejoin::dynamo::replica::storage::{Batch, Storage as _};
-use rejoin::dynamo::ring::change::Change;
+use rejoin::dynamo::ring::change::{Change, ChangeId};
 use rejoin::dynamo::ring::member::Member;
 use rejoin::dynamo::ring::partition::{PartitionId, Partitions};
 use rejoin::dynamo::ring::placement::Placement;
@@ -186,13 +186,13 @@ impl World {
     pub fn on_progress(
         &mut self,
         node: usize,
-        version: u64,
+        change: ChangeId,
         partition: PartitionId,
         stage: transfer::Stage,
     ) {
         let now = self.nodes[node].now(self.now_ms);
         self.trace.note(self.now_ms, &[b'm', node as u8], || {
-            format!("n{node} has {stage:?} partition {partition:?} for change {version}")
+            format!("n{node} has {stage:?} partition {partition:?} for change {change:x}")
         });
         let stage = match stage {
             transfer::Stage::Copied => Moved::Copied,
@@ -203,7 +203,7 @@ impl World {
             return;
         }
         if let Some(steward) = &mut self.nodes[node].office.steward {
-            steward.on_moved(now, version, partition, stage);
+            steward.on_moved(now, change, partition, stage);
             self.nodes[node].disturb();
         }
     }
@@ -357,7 +357,11 @@ impl World {
         let serving: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.serves(*node))
             .collect();
-        serving.choose(&mut self.dice).copied()
+        // Two that commit at once are a fault of the operators: one change wins, and the other has moved keys.
+        match self.stage.plan.is_strict() {
+            true => serving.first().copied(),
+            false => serving.choose(&mut self.dice).copied(),
+        }
     }
 
     fn commit(&mut self, wish: &Wish, force: bool) -> bool {

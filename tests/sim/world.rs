@@ -536,10 +536,10 @@ impl World {
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
             Effect::Progress {
-                version,
+                change,
                 partition,
                 stage,
-            } => self.on_progress(node, version, partition, stage),
+            } => self.on_progress(node, change, partition, stage),
             Effect::Changed(_) => {} // Nobody watches.
         }
     }

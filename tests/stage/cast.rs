@@ -395,7 +395,7 @@ impl<S: Storage> Cast<S> {
             before: self.placement.current(),
             ..Change::first(partitions, members).expect("good members")
         };
-        let mut done = Progress::none(change.version, self.placement.partitions());
+        let mut done = Progress::none(change.id(), self.placement.partitions());
         for partition in self.placement.partitions().all() {
             done.copied.insert(partition);
             done.released.insert(partition);

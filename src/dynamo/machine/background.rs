@@ -16,6 +16,7 @@ use super::super::repair::schedule::{Rounds, Share};
 use super::super::repair::settings::Settings;
 use super::super::repair::strays::Strays;
 use super::super::repair::transfer::{Outlook, Transfers};
+use super::super::ring::change::ChangeId;
 use super::super::ring::placement::Placement;
 use super::desk::View;
 use super::effect::Effect;
@@ -84,7 +85,7 @@ pub(super) struct Cluster {
     /// Whether anybody has said what buckets there are. Before that nothing can be known to have been moved.
     is_told: bool,
     /// Which change the strays were last looked for in, and how many partitions were unsettled.
-    settled: Option<(u64, usize)>,
+    settled: Option<(ChangeId, usize)>,
 }
 
 /// The exchanges under way, and what was asked for them.
@@ -164,7 +165,7 @@ impl Background {
             self.work.cancel(Purpose::Transfer);
         }
         let pending = placement.unsettled().count();
-        let settled = Some((placement.version(), pending));
+        let settled = Some((placement.change(), pending));
         if settled != self.cluster.settled {
             self.rounds.on_placement();
             self.work.cancel(Purpose::Stray);

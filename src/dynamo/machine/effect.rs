@@ -6,6 +6,7 @@ use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::repair::transfer::Stage;
 use super::super::replica::change::Change;
+use super::super::ring::change::ChangeId;
 use super::super::ring::partition::PartitionId;
 use super::message::Message;
 
@@ -36,7 +37,7 @@ pub enum Effect {
     },
     /// This shard has come so far with a partition of a change of the owners; the others have to know.
     Progress {
-        version: u64,
+        change: ChangeId,
         partition: PartitionId,
         stage: Stage,
     },

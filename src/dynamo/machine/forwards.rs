@@ -63,6 +63,10 @@ impl<S: Storage> Machine<S> {
         let origin = Origin::Client(client);
         match self.admit(&request) {
             Err(error) => self.reply_put(origin, Err(error), effects),
+            // It became one while the others were asked, and keeps no hint for itself.
+            Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
+                self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
+            }
             Ok(admitted) => {
                 let primaries = &admitted.seats.primaries;
                 let down = primaries.iter().find(|node| self.detector.is_down(node));

@@ -106,7 +106,13 @@ impl<S: Storage> Machine<S> {
         let last = slice.items.last().map(|(key, _)| key.clone());
         let strays = &mut self.background.strays;
         strays.on_handed_over(dropped, last.or_else(|| drop.after.clone()), mark);
-        if slice.is_last {
+        let forest = &mut self.background.forest;
+        let tree = forest.tree(partition, n);
+        if slice.is_last && tree.is_some_and(|tree| tree.records() > 0) {
+            // The tree knows of records that the disk has lost: without it built anew the sweep would go on for ever.
+            forest.doubt(partition, now);
+            strays.give_up(now);
+        } else if slice.is_last {
             strays.on_dropped();
         }
         Swept::Some

@@ -139,12 +139,12 @@ impl<S: Storage> Machine<S> {
     }
 
     fn tell_progress(&mut self, reached: Vec<(PartitionId, Stage)>, effects: &mut Vec<Effect>) {
-        let version = self.view.placement.version();
+        let change = self.view.placement.change();
         effects.extend(
             reached
                 .into_iter()
                 .map(|(partition, stage)| Effect::Progress {
-                    version,
+                    change,
                     partition,
                     stage,
                 }),

@@ -122,14 +122,15 @@ impl Steward {
         let Some(change) = self.snapshot.catalog.change() else {
             return self.moved.clear();
         };
+        let id = change.id();
         let me = self.identity.me.clone();
         let partitions = self.snapshot.placement.partitions();
         let known = self.snapshot.catalog.progress().remove(&me);
-        let current = known.filter(|progress| progress.version == change.version);
-        let mut progress = current.unwrap_or_else(|| Progress::none(change.version, partitions));
+        let current = known.filter(|progress| progress.change == id);
+        let mut progress = current.unwrap_or_else(|| Progress::none(id, partitions));
         let mut is_news = false;
-        for (version, partition, stage) in std::mem::take(&mut self.moved) {
-            if version != change.version {
+        for (moved_for, partition, stage) in std::mem::take(&mut self.moved) {
+            if moved_for != id {
                 continue; // It was moved for a change that has been overtaken.
             }
             is_news |= match stage {

@@ -9,6 +9,7 @@ use super::super::metadata::catalog::{Catalog, EditError};
 use super::super::metadata::facts::NodeFacts;
 use super::super::metadata::row::{Fact, Subject};
 use super::super::names::{Millis, NodeId, Now};
+use super::super::ring::change::ChangeId;
 use super::super::ring::partition::PartitionId;
 use super::gossip::{Gossip, Reply};
 use super::opinions::{Opinions, Suspicion};
@@ -32,7 +33,7 @@ pub struct Steward {
     /// When a node that wants to join was first heard of.
     pub(super) knocked: BTreeMap<NodeId, Millis>,
     pub(super) seeds: BTreeSet<NodeId>,
-    pub(super) moved: Vec<(u64, PartitionId, Stage)>,
+    pub(super) moved: Vec<(ChangeId, PartitionId, Stage)>,
     pub(super) timers: Timers,
     pub(super) dice: u64,
 }
@@ -187,10 +188,10 @@ impl Steward {
         }
     }
 
-    /// A shard has moved a partition that far, for the change of this version.
-    pub fn on_moved(&mut self, now: Now, version: u64, partition: PartitionId, stage: Stage) {
+    /// A shard has moved a partition that far, for this change.
+    pub fn on_moved(&mut self, now: Now, change: ChangeId, partition: PartitionId, stage: Stage) {
         self.now = now;
-        self.moved.push((version, partition, stage));
+        self.moved.push((change, partition, stage));
         let at = now.monotonic.after(PROGRESS_INTERVAL_MS);
         self.timers.progress.get_or_insert(at);
     }

@@ -9,6 +9,7 @@
 
 use super::super::bucket::BucketTable;
 use super::super::names::{BucketName, Millis, NodeId};
+use super::super::ring::change::ChangeId;
 use super::super::ring::partition::PartitionId;
 use super::super::ring::placement::{Duty, Placement};
 use super::difference::Mode;
@@ -50,7 +51,7 @@ pub struct Transfer {
 /// The moves of one shard.
 #[derive(Debug, Default)]
 pub struct Transfers {
-    version: u64,
+    change: Option<ChangeId>,
     is_paused: bool,
     keys_moved: u64,
     moving: BTreeMap<PartitionId, Transfer>,
@@ -99,10 +100,10 @@ impl Transfers {
     /// Takes up what is to be moved now. True: exchanges of before serve no purpose any more.
     pub fn on_placement(&mut self, outlook: Outlook<'_>) -> bool {
         let (me, placement) = (outlook.me, outlook.placement);
-        let is_other = placement.version() != self.version;
+        let is_other = self.change != Some(placement.change());
         if is_other {
             self.moving.clear();
-            self.version = placement.version();
+            self.change = Some(placement.change());
         }
         self.moving
             .retain(|partition, _| !placement.is_switched(*partition));

@@ -15,6 +15,7 @@ use crate::limits::{
     CHANGE_TEXT_BYTES_MAX, CHANGES_REMEMBERED_MAX, MEMBERS_MAX, N_MAX, PARTITIONS_MAX,
 };
 use std::collections::BTreeSet;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Who holds each partition, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,11 +53,14 @@ pub struct Entry {
     pub what: String,
 }
 
+/// Names a change. Two that were committed at once have the same version, and different names.
+pub type ChangeId = u64;
+
 /// How far one node is with its part of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Progress {
     /// The change that it is about.
-    pub version: u64,
+    pub change: ChangeId,
     /// Partitions whose new owners hold everything that this node has to give, as of some moment.
     pub copied: PartitionSet,
     /// Partitions that this node serves no more, or holds in full: all that it had has arrived.
@@ -169,6 +173,13 @@ impl Change {
         })
     }
 
+    /// What tells it from every other change, also from one that was committed at the same time elsewhere.
+    pub fn id(&self) -> ChangeId {
+        let mut writer = Writer::default();
+        self.encode(&mut writer);
+        xxh3_64(&writer.finish())
+    }
+
     pub fn partitions(&self) -> Result<Partitions, DecodeError> {
         let count = u16::try_from(self.before.partitions()).unwrap_or(u16::MAX);
         Partitions::new(count).map_err(|_| DecodeError::Malformed("the number of partitions"))
@@ -259,23 +270,23 @@ impl Entry {
 
 impl Progress {
     /// Nothing is done yet.
-    pub fn none(version: u64, partitions: Partitions) -> Self {
+    pub fn none(change: ChangeId, partitions: Partitions) -> Self {
         Self {
-            version,
+            change,
             copied: PartitionSet::none(partitions),
             released: PartitionSet::none(partitions),
         }
     }
 
     pub fn encode(&self, writer: &mut Writer) {
-        writer.number(self.version);
+        writer.fixed(self.change);
         self.copied.encode(writer);
         self.released.encode(writer);
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            version: reader.number()?,
+            change: reader.fixed()?,
             copied: PartitionSet::decode(reader)?,
             released: PartitionSet::decode(reader)?,
         })

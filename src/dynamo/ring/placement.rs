@@ -10,7 +10,7 @@
 
 use super::super::codec::Writer;
 use super::super::names::{Key, NodeId};
-use super::change::{Change, ChangeError, Holders, Progress};
+use super::change::{Change, ChangeError, ChangeId, Holders, Progress};
 use super::member::Member;
 use super::partition::{PartitionId, Partitions};
 use super::preference::Ring;
@@ -43,6 +43,7 @@ pub enum Duty {
 #[derive(Debug, Clone)]
 pub struct Placement {
     version: u64,
+    change: ChangeId,
     before: Holders,
     after: Arc<Ring>,
     dead: BTreeSet<NodeId>,
@@ -64,6 +65,7 @@ impl Placement {
         let after = Arc::new(Ring::new(partitions, change.members.clone())?);
         let mut placement = Self {
             version: change.version,
+            change: change.id(),
             before: change.before.clone(),
             after,
             dead: change.dead.clone(),
@@ -80,7 +82,7 @@ impl Placement {
 
     /// The same change, further on.
     pub fn advanced(&self, mut progress: BTreeMap<NodeId, Progress>) -> Self {
-        progress.retain(|_, progress| progress.version == self.version);
+        progress.retain(|_, progress| progress.change == self.change);
         let mut placement = Self {
             progress,
             ..self.clone()
@@ -124,6 +126,11 @@ impl Placement {
     /// Counts the changes of the cluster.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// The change that this is a moment of.
+    pub fn change(&self) -> ChangeId {
+        self.change
     }
 
     pub fn partitions(&self) -> Partitions {
