@@ -103,8 +103,9 @@ impl Steward {
 
     /// What has just been edited here goes to everybody at once; what gets lost comes with the next rounds.
     pub(super) fn tell_everybody(&self, subjects: &[Subject], effects: &mut Vec<Effect>) {
+        let gossip = self.rows(Some(subjects), Reply::Difference); // Its bytes are shared by all copies.
         for to in self.others() {
-            let gossip = self.rows(Some(subjects), Reply::Difference);
+            let gossip = gossip.clone();
             effects.push(Effect::Send { to, gossip });
         }
     }

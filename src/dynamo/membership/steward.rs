@@ -256,7 +256,8 @@ impl Steward {
     fn knows(&self, node: &NodeId) -> bool {
         match self.has_cluster() {
             true => {
-                let is_member = self.snapshot.placement.nodes().contains(node);
+                let nodes = self.snapshot.placement.nodes(); // In ascending order.
+                let is_member = nodes.binary_search(node).is_ok();
                 is_member || self.snapshot.catalog.node(node).is_some()
             }
             false => self.seeds.contains(node),
