@@ -13,6 +13,8 @@ mod failures;
 mod handoff;
 #[path = "cluster/members.rs"]
 mod members;
+#[path = "cluster/metrics.rs"]
+mod metrics;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

@@ -7,10 +7,13 @@
 pub mod buckets;
 pub mod cluster;
 pub mod deadline;
+mod few;
 mod inspection;
 pub mod key_value;
 pub mod listen;
+mod measuring;
 mod membership;
+pub mod metrics;
 pub mod plugins;
 pub mod status;
 pub mod watch;

@@ -56,6 +56,7 @@ impl Stage {
                 ("REJOIN_FOREGROUND_P99_MS", "3000"),
                 ("REJOIN_PROBE_MS", "250"),
                 ("REJOIN_HINT_RETRY_MS", "500"),
+                ("REJOIN_METRICS", "127.0.0.1:0"),
             ]
             .map(|(name, value)| (name, value.to_owned()))
             .into(),
