@@ -281,6 +281,15 @@ pub const CLIENT_DOTS_MAX: usize = 64 * 1024;
 /// Events of all nodes that wait for their watcher; beyond it the nodes wait.
 pub const CLIENT_EVENTS_MAX: usize = 256;
 
+/// Buckets that have labels of their own in the metrics; each is up to three hundred lines of a page.
+pub const METRIC_BUCKETS_MAX: usize = 32;
+/// Plugins that have labels of their own in the metrics.
+pub const METRIC_PLUGINS_MAX: usize = 32;
+/// Connections to the listener of the metrics: a few scrapers and probes.
+pub const METRIC_CONNECTIONS_MAX: usize = 16;
+/// How long one of them may last, so that none keeps its place for ever.
+pub const METRIC_CONNECTION_MS: u64 = 60_000;
+
 /// A plugin's binary, unless the operator raises it for JavaScript or Python.
 pub const PLUGIN_BYTES_DEFAULT: usize = 1024 * 1024;
 /// The most that an operator may raise it to.

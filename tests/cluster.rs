@@ -21,6 +21,8 @@ mod handoff;
 mod listing;
 #[path = "cluster/members.rs"]
 mod members;
+#[path = "cluster/metrics.rs"]
+mod metrics;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

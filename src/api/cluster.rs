@@ -192,7 +192,7 @@ impl Cluster for ClusterService {
 }
 
 impl ClusterService {
-    async fn counters(&self) -> HashMap<String, u64> {
+    pub(super) async fn counters(&self) -> HashMap<String, u64> {
         let mut counters = HashMap::new();
         for activity in self.node.activity().await {
             for (name, value) in counted(&activity) {

@@ -4,11 +4,13 @@ use super::batch::{Item, Replies, answer_all};
 use super::condition;
 use super::deadline::{asked_ms, timeout_ms};
 use super::keys;
+use super::measuring::Begun;
 use super::status;
 use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
 use crate::limits::BATCHES_MAX;
+use crate::node::metrics::Operation;
 use crate::node::server::Node;
 use crate::wire::key_value as wire;
 use crate::wire::keys::decode_page;
@@ -56,14 +58,10 @@ impl Kv for KvService {
         &self,
         request: Request<proto::DeleteRequest>,
     ) -> Result<Response<proto::DeleteResponse>, Status> {
-        let timeout_ms = timeout_ms(request.metadata())?;
-        let request = wire::decode_delete(request.into_inner()).map_err(status::of_request)?;
-        let key = request.key.clone();
-        let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(proto::DeleteResponse {
-            ring_hash: self.node.snapshot().placement.hash(),
-            ..wire::encode_delete(&key, reply)
-        }))
+        let begun = Begun::new(&request.get_ref().bucket, Operation::Delete);
+        let outcome = self.try_delete(request).await;
+        begun.end(&self.node, &outcome);
+        outcome
     }
 
     type WatchStream = Events;
@@ -161,6 +159,18 @@ impl KvService {
         request: proto::GetRequest,
         timeout_ms: u64,
     ) -> Result<proto::GetResponse, Status> {
+        let begun = Begun::new(&request.bucket, Operation::Get);
+        let outcome = self.try_get(request, timeout_ms).await;
+        begun.end(&self.node, &outcome);
+        outcome
+    }
+
+    async fn try_get(
+        &self,
+        request: proto::GetRequest,
+        timeout_ms: u64,
+    ) -> Result<proto::GetResponse, Status> {
+        self.check_cluster()?;
         let with_siblings = request.with_siblings;
         let request = wire::decode_get(request).map_err(status::of_request)?;
         let key = request.key.clone();
@@ -175,8 +185,20 @@ impl KvService {
     async fn put_one(
         &self,
         request: proto::PutRequest,
+        timeout_ms: u64,
+    ) -> Result<proto::PutResponse, Status> {
+        let begun = Begun::new(&request.bucket, Operation::Put);
+        let outcome = self.try_put(request, timeout_ms).await;
+        begun.end(&self.node, &outcome);
+        outcome
+    }
+
+    async fn try_put(
+        &self,
+        request: proto::PutRequest,
         mut timeout_ms: u64,
     ) -> Result<proto::PutResponse, Status> {
+        self.check_cluster()?;
         let condition = wire::decode_condition(request.condition).map_err(status::of_request)?;
         let mut request = wire::decode_put(request).map_err(status::of_request)?;
         if self.node.is_disk_full() {
@@ -192,6 +214,30 @@ impl KvService {
             ring_hash: self.node.snapshot().placement.hash(),
             ..wire::encode_put(&key, reply)
         })
+    }
+
+    async fn try_delete(
+        &self,
+        request: Request<proto::DeleteRequest>,
+    ) -> Result<Response<proto::DeleteResponse>, Status> {
+        self.check_cluster()?;
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let request = wire::decode_delete(request.into_inner()).map_err(status::of_request)?;
+        let key = request.key.clone();
+        let reply = self.store(request, timeout_ms).await?;
+        Ok(Response::new(proto::DeleteResponse {
+            ring_hash: self.node.snapshot().placement.hash(),
+            ..wire::encode_delete(&key, reply)
+        }))
+    }
+
+    /// A node outside of a cluster knows no buckets, and must not say that there are none.
+    #[allow(clippy::result_large_err)] // Its callers return it as it is.
+    fn check_cluster(&self) -> Result<(), Status> {
+        match self.node.has_cluster() {
+            true => Ok(()),
+            false => Err(status::no_cluster()),
+        }
     }
 
     async fn store(&self, request: PutRequest, timeout_ms: u64) -> Result<PutReply, Status> {

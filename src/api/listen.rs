@@ -1,14 +1,16 @@
-//! The two listeners of a node, each with every limit set.
+//! The listeners of a node, each with every limit set.
 //!
-//! Clients and peers are apart: a flood on one does not take the other's connections. See
+//! Clients, peers and those who look at the metrics are apart: a flood on one does not take the other's connections. See
 //! `docs/decisions/0005-listeners.md` for the numbers.
 //!
-//! Invariant: connections, streams, headers, messages and waiting are bounded on both.
+//! Invariant: connections, streams, headers, messages and waiting are bounded on each.
 
 use super::buckets::BucketsService;
 use super::cluster::ClusterService;
 use super::deadline::intercept;
+use super::few::Few;
 use super::key_value::KvService;
+use super::metrics;
 use super::plugins::PluginsService;
 use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
@@ -18,6 +20,7 @@ use crate::wire::proto::v1::buckets_server::BucketsServer;
 use crate::wire::proto::v1::cluster_server::ClusterServer;
 use crate::wire::proto::v1::kv_server::KvServer;
 use crate::wire::proto::v1::plugins_server::PluginsServer;
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -32,6 +35,8 @@ use tonic::server::NamedService;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
 use tonic::transport::server::Connected;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
 
 /// What reflection lists: the descriptors also hold the service of the other listener.
 const SERVED: [&str; 6] = [
@@ -68,7 +73,8 @@ pub async fn serve_clients(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<KvServer<KvService>>().await;
+    // Told again by a task that ends with the server: until it is a member, a node has nothing to serve.
+    let joining = report_health(Arc::clone(&node), health);
     let reflection = SERVED
         .iter()
         .fold(
@@ -99,7 +105,7 @@ pub async fn serve_clients(
     let cluster = ClusterServer::new(ClusterService { node })
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(ENCODED_BYTES_MAX);
-    Server::builder()
+    let serving = Server::builder()
         .tcp_nodelay(true)
         .timeout(REQUEST_TIMEOUT)
         .load_shed(true)
@@ -117,7 +123,41 @@ pub async fn serve_clients(
         .add_service(InterceptedService::new(buckets, intercept))
         .add_service(InterceptedService::new(plugins, intercept))
         .add_service(InterceptedService::new(cluster, intercept))
-        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX), stop)
+        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX), stop);
+    tokio::select! {
+        served = serving => Ok(served?),
+        never = joining => match never {},
+    }
+}
+
+/// Says whether the node serves, as a whole and its keys; never ends.
+async fn report_health(node: Arc<Node>, health: HealthReporter) -> Infallible {
+    let kv = <KvServer<KvService> as NamedService>::NAME;
+    if !node.has_cluster() {
+        for service in ["", kv] {
+            health
+                .set_service_status(service, ServingStatus::NotServing)
+                .await;
+        }
+    }
+    node.joined().await;
+    for service in ["", kv] {
+        health
+            .set_service_status(service, ServingStatus::Serving)
+            .await;
+    }
+    std::future::pending().await
+}
+
+/// Serves `/metrics` and `/healthz` until `stop` resolves.
+pub async fn serve_metrics(
+    node: Arc<Node>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let listener = Few::new(listener);
+    axum::serve(listener, metrics::router(node))
+        .with_graceful_shutdown(stop)
         .await?;
     Ok(())
 }

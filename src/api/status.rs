@@ -217,6 +217,12 @@ pub fn of_item(status: &Status) -> ItemError {
     }
 }
 
+/// A node that nobody has let in holds no copies of anything.
+pub fn no_cluster() -> Status {
+    let error = "this node has not been let into a cluster yet; ask a member, or let it in with `rejoin cluster join`";
+    status(Code::Unavailable, "NO_CLUSTER", Some("not-stored"), error)
+}
+
 /// A failure of this node that has no type of its own.
 pub fn internal(error: String) -> Status {
     status(Code::Internal, "NODE", None, error)

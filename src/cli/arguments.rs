@@ -100,6 +100,9 @@ pub struct Serve {
     /// Where to listen for other nodes, in place of the file's.
     #[arg(long, alias = "bind-peer", env = "REJOIN_PEER", value_name = "ADDRESS")]
     pub peer: Option<SocketAddr>,
+    /// Where to listen for `GET /metrics` and `GET /healthz`.
+    #[arg(long, env = "REJOIN_METRICS", value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
     /// Where clients find this node, if that is not where it listens.
     #[arg(long, env = "REJOIN_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
     pub advertise_client: Option<String>,

@@ -66,6 +66,7 @@ pub struct LocalCluster {
 struct LocalNode {
     name: String,
     client: SocketAddr,
+    metrics: Option<SocketAddr>,
     child: Option<(Child, Lines<BufReader<ChildStdout>>)>,
 }
 
@@ -74,6 +75,7 @@ struct LocalNode {
 struct Ready {
     client: SocketAddr,
     peer: SocketAddr,
+    metrics: Option<SocketAddr>,
 }
 
 impl LocalCluster {
@@ -84,6 +86,7 @@ impl LocalCluster {
         let node = |place: usize| LocalNode {
             name: format!("n{}", place + 1),
             client: client_address(plan.wiring, place),
+            metrics: None,
             child: None,
         };
         let mut cluster = Self {
@@ -141,6 +144,11 @@ impl LocalCluster {
         format!("http://{}", self.nodes[place].client)
     }
 
+    /// Where the node at `place` shows its metrics, if it does.
+    pub fn metrics(&self, place: usize) -> Option<SocketAddr> {
+        self.nodes[place].metrics
+    }
+
     /// Everything that the node at `place` keeps.
     pub fn folder(&self, place: usize) -> PathBuf {
         self.plan.folder.join(&self.nodes[place].name)
@@ -175,6 +183,7 @@ impl LocalCluster {
             storage: self.plan.storage,
             client: client_address(self.plan.wiring, place),
             peer: listen_address(self.plan.wiring, place),
+            metrics: None,
             advertise_client: None,
             advertise_peer: None,
             members: members.filter(|_| is_founder).collect(),
@@ -222,6 +231,7 @@ impl LocalCluster {
             .await
             .with_context(|| format!("starting {name}; see {}", self.log_file(place).display()))?;
         self.nodes[place].client = ready.client;
+        self.nodes[place].metrics = ready.metrics;
         self.nodes[place].child = Some((child, lines));
         for ((_, to), link) in &mut self.links {
             if *to == place {

@@ -1,11 +1,11 @@
 //! `rejoin serve`: one node, until it is told to stop.
 //!
-//! Invariant: the ready line is printed when both listeners take connections, and a stop by signal ends
+//! Invariant: the ready line is printed when all listeners take connections, and a stop by signal ends
 //! with everything synced and exit status 0.
 
 use super::arguments::Serve;
 use super::output::print_json;
-use crate::api::listen::{serve_clients, serve_peers};
+use crate::api::listen::{serve_clients, serve_metrics, serve_peers};
 use crate::config::Config;
 use crate::node::server::{Addresses, Node};
 use anyhow::Context as _;
@@ -41,6 +41,7 @@ impl Serve {
             ("data", path(&self.data)),
             ("client", address(self.client)),
             ("peer", address(self.peer)),
+            ("metrics", address(self.metrics)),
             ("advertise_client", self.advertise_client.clone()),
             ("advertise_peer", self.advertise_peer.clone()),
             ("join_token_file", path(&self.join_token_file)),
@@ -73,12 +74,11 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
         listeners.peers,
         stopped(&stopping),
     ));
-    print_ready(
-        &node,
-        listeners.client_address,
-        listeners.peer_address,
-        json,
-    );
+    let metrics = listeners.metrics.map(|listener| {
+        let serving = serve_metrics(Arc::clone(&node), listener, stopped(&stopping));
+        tokio::spawn(serving)
+    });
+    print_ready(&node, &listeners.bound, json);
     let failure = tokio::select! {
         reason = signals.received() => {
             tracing::info!(reason, "stopping");
@@ -88,6 +88,9 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
     };
     stopping.send_replace(true);
     drain(clients).await;
+    if let Some(metrics) = metrics {
+        metrics.abort(); // Nobody waits for a page of a node that has stopped.
+    }
     if let Some(reason) = failure {
         // Its disk may never answer again, so nothing is waited for.
         anyhow::bail!("the node stopped itself: {reason}");
@@ -100,19 +103,35 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
 struct Listeners {
     clients: TcpListener,
     peers: TcpListener,
-    client_address: SocketAddr,
-    peer_address: SocketAddr,
+    metrics: Option<TcpListener>,
+    bound: Bound,
+}
+
+/// Where a node listens.
+struct Bound {
+    client: SocketAddr,
+    peer: SocketAddr,
+    metrics: Option<SocketAddr>,
 }
 
 impl Listeners {
     async fn bind(config: &Config) -> anyhow::Result<Self> {
         let clients = bind("client", config.client).await?;
         let peers = bind("peer", config.peer).await?;
+        let metrics = match config.metrics {
+            Some(address) => Some(bind("metrics", address).await?),
+            None => None,
+        };
+        let bound = Bound {
+            client: clients.local_addr()?,
+            peer: peers.local_addr()?,
+            metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
+        };
         Ok(Self {
-            client_address: clients.local_addr()?,
-            peer_address: peers.local_addr()?,
             clients,
             peers,
+            metrics,
+            bound,
         })
     }
 
@@ -123,8 +142,8 @@ impl Listeners {
             said.unwrap_or_else(|| bound.to_string())
         };
         Addresses {
-            client: said(&config.advertise_client, self.client_address),
-            peer: said(&config.advertise_peer, self.peer_address),
+            client: said(&config.advertise_client, self.bound.client),
+            peer: said(&config.advertise_peer, self.bound.peer),
         }
     }
 }
@@ -147,13 +166,19 @@ fn log_to_stderr() {
         .try_init();
 }
 
-fn print_ready(node: &Node, client: SocketAddr, peer: SocketAddr, json: bool) {
+fn print_ready(node: &Node, bound: &Bound, json: bool) {
     let name = node.id();
+    let Bound {
+        client,
+        peer,
+        metrics,
+    } = bound;
     match json {
         true => print_json(&json!({
             "ready": name.as_str(),
             "client": client.to_string(),
             "peer": peer.to_string(),
+            "metrics": metrics.map(|address| address.to_string()),
         })),
         false => println!("{name} is ready: clients at http://{client}, nodes at {peer}"),
     }

@@ -5,17 +5,18 @@
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
 mod defaults;
+mod error;
 mod join_token;
 mod storage_engine;
 
+pub use error::ConfigError;
 pub use storage_engine::StorageEngine;
 
-use crate::dynamo::names::{NameError, NodeId};
+use crate::dynamo::names::NodeId;
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::repair::settings::Settings;
-use crate::dynamo::ring::member::check_members;
-use crate::dynamo::ring::member::{Member, MembersError};
-use crate::dynamo::ring::partition::{Partitions, PartitionsError};
+use crate::dynamo::ring::member::{Member, check_members};
+use crate::dynamo::ring::partition::Partitions;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_MAX, CLOCK_OFFSET_MS_MAX, DEADLINE_MAX_MS, HINT_BYTES_SET_MAX,
     HINT_RETRY_MS_MAX, HINT_RETRY_MS_MIN, HINTS_SET_MAX, PLUGIN_BYTES_MAX, PROBE_MS_MIN,
@@ -61,6 +62,9 @@ pub struct Config {
     /// Listens for other nodes here.
     #[serde(default = "defaults::peer")]
     pub peer: SocketAddr,
+    /// Listens for `GET /metrics` and `GET /healthz` here; nowhere if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// Where clients find this node; where it listens, if it does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertise_client: Option<String>,
@@ -139,65 +143,6 @@ pub struct Config {
     pub tombstone_horizon_ms: u64,
 }
 
-/// Why a configuration was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    #[error("cannot read the configuration: {0}")]
-    Read(#[from] config::ConfigError),
-    #[error("`node`: {0}")]
-    Node(#[source] NameError),
-    #[error("`members`: {0}")]
-    Member(#[source] NameError),
-    #[error("`members`: {0}")]
-    Members(#[from] MembersError),
-    #[error(
-        "`members` does not list this node, {0}; founding members list all of them, themselves included, and a node that joins lists none"
-    )]
-    NotAMember(NodeId),
-    #[error(
-        "neither `members` nor `seeds` is given; list the founding members of a new cluster, or addresses of nodes of the one to join"
-    )]
-    Nowhere,
-    #[error("`weight` is {found}; give 1 to {WEIGHT_MAX}")]
-    Weight { found: u16 },
-    #[error("`join_token_file` {file}: {why}")]
-    Token { file: PathBuf, why: String },
-    #[error("`partitions`: {0}")]
-    Partitions(#[from] PartitionsError),
-    #[error("`plugin_bytes_max` is {found}; give 1 to {PLUGIN_BYTES_MAX}")]
-    PluginBytes { found: usize },
-    #[error(
-        "`anti_entropy_interval_ms` is {found}; give 1000 to {ANTI_ENTROPY_INTERVAL_MS_MAX}, or 0 to compare only on command"
-    )]
-    AntiEntropyInterval { found: u64 },
-    #[error("`{field}` is {found}; give {min} to {max}")]
-    OutOfRange {
-        field: &'static str,
-        found: u64,
-        min: u64,
-        max: u64,
-    },
-    #[error(
-        "`clock_offset_ms` is {found}; it is for tests only: leave it out, or give -{CLOCK_OFFSET_MS_MAX} to {CLOCK_OFFSET_MS_MAX}"
-    )]
-    ClockOffset { found: i64 },
-    #[error(
-        "`reap_interval_ms` is {found}; give 1000 to {REAP_INTERVAL_MS_MAX}, or 0 to remove tombstones only on command"
-    )]
-    ReapInterval { found: u64 },
-    #[error(
-        "`tombstone_horizon_ms` is {found}; give {TOMBSTONE_HORIZON_MS_MIN} to {TOMBSTONE_HORIZON_MS_MAX}: it has to be longer than anything can be on its way"
-    )]
-    TombstoneHorizon { found: u64 },
-    #[error(
-        "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
-    )]
-    NotLoopback {
-        field: &'static str,
-        found: SocketAddr,
-    },
-}
-
 /// The fields that `REJOIN_...` variables may set: all but lists, and seeds apart.
 const FROM_ENVIRONMENT: &[&str] = &[
     "cluster",
@@ -228,6 +173,7 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "clock_offset_ms",
     "reap_interval_ms",
     "tombstone_horizon_ms",
+    "metrics",
 ];
 
 impl Config {
@@ -299,8 +245,15 @@ impl Config {
         if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
             return Err(ConfigError::TombstoneHorizon { found });
         }
-        for (field, found) in [("client", self.client), ("peer", self.peer)] {
-            if !found.ip().is_loopback() {
+        let bound = [
+            ("client", Some(self.client)),
+            ("peer", Some(self.peer)),
+            ("metrics", self.metrics),
+        ];
+        for (field, found) in bound {
+            if let Some(found) = found
+                && !found.ip().is_loopback()
+            {
                 return Err(ConfigError::NotLoopback { field, found });
             }
         }

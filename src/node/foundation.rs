@@ -5,6 +5,7 @@
 //! Invariant: a catalog on the disk is believed before what the configuration says of the members.
 
 use super::feed::Feed;
+use super::metrics::Metrics;
 use super::office::stored_catalog;
 use super::peers::Peers;
 use super::store::Store;
@@ -39,6 +40,7 @@ pub(super) struct Foundation {
     pub(super) workers: Arc<Workers>,
     pub(super) library: Arc<Library>,
     pub(super) feed: Arc<Feed>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Foundation {
@@ -77,6 +79,7 @@ impl Foundation {
             workers: Arc::new(workers),
             library,
             feed: Arc::default(),
+            metrics: Arc::default(),
         })
     }
 }

@@ -13,6 +13,7 @@ use super::foundation::Foundation;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::meeting::meet_everybody;
+use super::metrics::Metrics;
 use super::office::Office;
 use super::peers::Peers;
 use super::plugins::Plugins;
@@ -57,6 +58,7 @@ pub struct Node {
     pub plugins: Arc<Plugins>,
     pub store: Store,
     pub feed: Arc<Feed>,
+    pub metrics: Arc<Metrics>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -109,6 +111,7 @@ impl Node {
             plugins,
             store: foundation.store,
             feed: foundation.feed,
+            metrics: foundation.metrics,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -321,6 +324,7 @@ fn start_shards(
             committing: committer.handle(),
             workers: Arc::clone(&foundation.workers),
             progress: progress.clone(),
+            metrics: Arc::clone(&foundation.metrics),
             tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };

@@ -8,6 +8,7 @@ use super::clock::Clock;
 use super::commit::{Committing, Release};
 use super::feed::tail::Tail;
 use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
+use super::metrics::{Metrics, role};
 use super::peers::Peers;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
@@ -36,6 +37,7 @@ pub struct Outlets {
     /// Who tells the other nodes how far this one is with its transfers.
     pub progress: mpsc::Sender<Progress>,
     pub tail: Arc<Tail>,
+    pub metrics: Arc<Metrics>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -264,10 +266,13 @@ impl Shard {
     fn ask(&self, ticket: Ticket, question: Question, timeout_ms: u64) {
         let workers = Arc::clone(&self.outlets.workers);
         let inbox = self.outlets.inbox.clone();
+        let metrics = Arc::clone(&self.outlets.metrics);
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         self.outlets.runtime.spawn(async move {
-            let key = question.key.clone();
+            let (key, plugin) = (question.key.clone(), question.binding.digest);
+            let role = role(&question);
             let report = workers.ask(question, Some(deadline)).await;
+            metrics.on_guest(plugin, role, &report);
             trace(&key, &report);
             let answer = report.answer;
             drop(inbox.send(Input::Answered { ticket, answer }).await);

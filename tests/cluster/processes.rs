@@ -99,7 +99,7 @@ async fn a_wrong_configuration_is_refused_with_its_fix_and_makes_no_folder() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let good = configuration(folder.path());
     let (node, client) = ("node = \"n1\"\ndata", "client = \"127.0.0.1:0\"");
-    let cases: [(&str, &str, &[&str]); 13] = [
+    let cases: [(&str, &str, &[&str]); 14] = [
         (
             client,
             "clinet = \"127.0.0.1:0\"",
@@ -145,6 +145,11 @@ async fn a_wrong_configuration_is_refused_with_its_fix_and_makes_no_folder() {
             client,
             "storage = \"rocks\"",
             &["`storage` is \"rocks\"", "give \"sled\""],
+        ),
+        (
+            client,
+            "metrics = \"0.0.0.0:9\"",
+            &["`metrics` is 0.0.0.0:9", "loopback"],
         ),
         (
             client,

@@ -58,6 +58,7 @@ impl Stage {
                 ("REJOIN_PROBE_MS", "250"),
                 ("REJOIN_HINT_RETRY_MS", "500"),
                 ("REJOIN_TOMBSTONE_HORIZON_MS", "30000"),
+                ("REJOIN_METRICS", "127.0.0.1:0"),
             ]
             .map(|(name, value)| (name, value.to_owned()))
             .into(),

@@ -7,10 +7,10 @@ use rejoin::dynamo::bucket::Ack;
 use rejoin::dynamo::causality::dot::{Actor, Incarnation};
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{Key, NodeId, Ticket};
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::limits::ACTORS_RETIRE_FROM;
 
 /// A walk of every steward, the horizon, and the second round.
