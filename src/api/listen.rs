@@ -73,7 +73,7 @@ pub async fn serve_clients(
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let (health, health_service) = tonic_health::server::health_reporter();
-    // Told again by a task that ends with the server: until it is a member, a node has nothing to serve.
+    // Told again by a task that ends with the server: until it knows its cluster, a node has nothing to serve.
     let joining = report_health(Arc::clone(&node), health);
     let reflection = SERVED
         .iter()
@@ -140,7 +140,7 @@ async fn report_health(node: Arc<Node>, health: HealthReporter) -> Infallible {
                 .await;
         }
     }
-    node.joined().await;
+    node.found_cluster().await;
     for service in ["", kv] {
         health
             .set_service_status(service, ServingStatus::Serving)

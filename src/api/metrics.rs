@@ -39,7 +39,7 @@ async fn health(State(node): State<Arc<Node>>) -> (StatusCode, &'static str) {
         Readiness::Serving => (StatusCode::OK, "serving\n"),
         Readiness::NoCluster => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "joining: this node has not been let into a cluster yet\n",
+            "joining: this node has not found its cluster yet\n",
         ),
         Readiness::ReadOnly => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -217,9 +217,9 @@ pub fn of_item(status: &Status) -> ItemError {
     }
 }
 
-/// A node that nobody has let in holds no copies of anything.
+/// A node that knows no cluster knows no buckets.
 pub fn no_cluster() -> Status {
-    let error = "this node has not been let into a cluster yet; ask a member, or let it in with `rejoin cluster join`";
+    let error = "this node has not found its cluster yet; look at its seeds and its join token, or ask a member";
     status(Code::Unavailable, "NO_CLUSTER", Some("not-stored"), error)
 }
 

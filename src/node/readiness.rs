@@ -2,7 +2,8 @@
 //!
 //! Says nothing of other nodes: a member that is alone still serves what it can.
 //!
-//! Invariant: a node that has not been let into a cluster never takes a value, for it would be nobody's.
+//! Invariant: a node that knows no cluster takes no value, for it would be nobody's. One that knows its cluster and
+//! waits to become a member coordinates requests like any other.
 
 use super::server::Node;
 
@@ -10,7 +11,7 @@ use super::server::Node;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readiness {
     Serving,
-    /// It has not been let into a cluster yet.
+    /// It has not found its cluster yet.
     NoCluster,
     /// Its disk is nearly full: values are refused, gets and deletes are not.
     ReadOnly,
@@ -29,8 +30,8 @@ impl Node {
         }
     }
 
-    /// Resolves when the node is a member of a cluster.
-    pub async fn joined(&self) {
+    /// Resolves when the node knows its cluster.
+    pub async fn found_cluster(&self) {
         let mut watch = self.registry.watch();
         let joined = watch.wait_for(|snapshot| snapshot.catalog.change().is_some());
         if joined.await.is_err() {

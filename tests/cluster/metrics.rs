@@ -155,15 +155,15 @@ async fn guests_are_measured_by_plugin_and_role() {
         let mut calls = 0;
         for place in 0..3 {
             let samples = samples(&page(&stage, place, "/metrics").await);
-            let Some(count) = samples.get(&format!("rejoin_guest_fuel_count{{{labels}}}")) else {
+            let Some(count) = samples.get(&format!("rejoin_plugin_fuel_count{{{labels}}}")) else {
                 continue; // It has not been asked on this node.
             };
-            let fuel = samples[&format!("rejoin_guest_fuel_sum{{{labels}}}")];
+            let fuel = samples[&format!("rejoin_plugin_fuel_sum{{{labels}}}")];
             assert!(fuel > 1_000.0 * count, "{fuel} units");
-            let seconds = counts(&samples, "rejoin_guest_seconds", &labels);
+            let seconds = counts(&samples, "rejoin_plugin_seconds", &labels);
             assert_eq!(seconds.last(), Some(&(*count as u64)), "all have answered");
             assert_eq!(
-                samples[&format!("rejoin_guest_failures_total{{{labels}}}")],
+                samples[&format!("rejoin_plugin_failures_total{{{labels}}}")],
                 0.0
             );
             calls += *count as u64;
@@ -184,15 +184,11 @@ async fn health_of(stage: &Stage, place: usize, service: &str) -> ServingStatus 
 }
 
 #[tokio::test]
-async fn a_node_without_a_cluster_is_not_ready_and_serves_once_it_is_let_in() {
+async fn a_node_without_a_cluster_is_not_ready_and_serves_once_it_has_found_one() {
     let mut stage = Stage::with_spares(StorageEngine::Sled, 3, 1).await;
     let member = stage.node(0).await;
     member.create("notes", proto::Properties::default()).await;
-    let by_command = proto::SetPolicyRequest {
-        auto_join: Some(false),
-        ..proto::SetPolicyRequest::default()
-    };
-    member.set_policy(by_command).await;
+    stage.cluster.isolate(3);
     stage.restart(3).await;
     let newcomer = stage.node(3).await;
     let health = page(&stage, 3, "/healthz").await;
@@ -209,15 +205,7 @@ async fn a_node_without_a_cluster_is_not_ready_and_serves_once_it_is_let_in() {
     let refused = refused.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
     assert_eq!(error_info(&refused).1["outcome"], "not-stored");
-    let waits = proto::Role::WantsToJoin;
-    until("the newcomer is heard of", async || {
-        let members = member.members().await;
-        members.nodes.iter().any(|node| node.role() == waits)
-    })
-    .await;
-    let nodes = vec!["n4".to_owned()];
-    let join = proto::change_request::Wish::Join(proto::Nodes { nodes });
-    member.change(join, true).await;
+    stage.cluster.rejoin(3);
     until("it serves", async || {
         page(&stage, 3, "/healthz").await.status == 200
     })

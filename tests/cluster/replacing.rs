@@ -187,8 +187,8 @@ async fn transfers_are_listed_while_partitions_move() {
     node.set_policy(paused(true)).await;
     let leave = proto::change_request::Wish::Leave("n4".to_owned());
     node.change(leave, true).await;
-    until("n1 knows what it has to move", async || {
-        let listed = shown(&stage, 0, "transfers").await["transfers"].clone();
+    until("n4 knows what it has to give away", async || {
+        let listed = shown(&stage, 3, "transfers").await["transfers"].clone();
         let mut listed = listed.as_array().expect("a list").iter();
         listed.any(|one| one["stage"] == "copying" && one["comparisons_left"].as_u64() > Some(0))
     })
@@ -196,7 +196,7 @@ async fn transfers_are_listed_while_partitions_move() {
     node.set_policy(paused(false)).await;
     node.settles_with(3).await;
     until("nothing is left to move", async || {
-        shown(&stage, 0, "transfers").await["transfers"] == serde_json::json!([])
+        shown(&stage, 3, "transfers").await["transfers"] == serde_json::json!([])
     })
     .await;
 }

@@ -138,18 +138,18 @@ impl Measured {
             let guests = self.guests.iter();
             guests.map(|((plugin, role), guest)| (labels((plugin.as_str(), *role)), guest))
         };
-        let name = "rejoin_guest_seconds";
+        let name = "rejoin_plugin_seconds";
         page.family(name, Kind::Histogram, "Time of one call of a plugin.");
         for (labels, guest) in guests() {
             page.histogram(name, &labels, &guest.seconds, MICROS);
         }
-        let name = "rejoin_guest_fuel";
+        let name = "rejoin_plugin_fuel";
         let help = "Fuel of one call of a plugin that gave an answer.";
         page.family(name, Kind::Histogram, help);
         for (labels, guest) in guests() {
             page.histogram(name, &labels, &guest.fuel, 1);
         }
-        let name = "rejoin_guest_failures_total";
+        let name = "rejoin_plugin_failures_total";
         let help = "Calls of a plugin that gave no answer.";
         page.family(name, Kind::Counter, help);
         for (labels, guest) in guests() {
