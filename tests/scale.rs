@@ -7,6 +7,7 @@
 
 #[path = "../examples/scale/layouts.rs"]
 mod layouts;
+#[allow(dead_code, reason = "names and numbers are for the example's page")]
 #[path = "../examples/scale/rings.rs"]
 mod rings;
 #[allow(dead_code, reason = "plans and states are for the example's page")]

@@ -6,6 +6,7 @@
 //! Invariant: what was sent by this release decodes to what was meant; anything else decodes to an error.
 
 pub mod bucket;
+pub mod fingerprints;
 pub mod key_value;
 pub mod keys;
 pub mod peer;

@@ -2,6 +2,7 @@
 //!
 //! Objects, versions and contexts travel in the core's canonical bytes.
 
+use super::fingerprints::RepairDecodeError;
 use super::proto::peer as proto;
 use super::{keys, put_error, repair, resolved, warning};
 use crate::dynamo::bucket::Ack;
@@ -35,7 +36,7 @@ pub enum PeerDecodeError {
     #[error("a listing in a message was refused: {0}")]
     Stretch(#[from] keys::StretchDecodeError),
     #[error("a comparison {0}")]
-    Repair(#[from] repair::RepairDecodeError),
+    Repair(#[from] RepairDecodeError),
     #[error("a context in a message was refused: {0}")]
     Context(#[from] ContextError),
 }

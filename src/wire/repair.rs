@@ -4,12 +4,15 @@
 //!
 //! Invariant: a list of keys has a fingerprint for each key, and no more keys than a slice.
 
+use super::fingerprints::{
+    Decoded, RepairDecodeError, decode_fingerprints, decode_key, encode_fingerprints, encode_key,
+};
 use super::proto::peer as proto;
 use super::vouching::{decode_granted, decode_meant, encode_meant};
 use crate::dynamo::causality::object::Object;
 use crate::dynamo::codec::DecodeError;
 use crate::dynamo::machine::message::Message;
-use crate::dynamo::names::{BucketName, Key, NameError, Ticket};
+use crate::dynamo::names::{Key, Ticket};
 use crate::dynamo::repair::hash_tree::{LeafSet, Leaves};
 use crate::dynamo::repair::inquiry::{Answer, Ask, Refusal};
 use crate::dynamo::replica::record::Replaced;
@@ -18,27 +21,6 @@ use crate::limits::{
     N_MAX, PARTITIONS_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES,
 };
 use bytes::Bytes;
-
-const FINGERPRINT_BYTES: usize = 16;
-
-/// Why a question or an answer was not believed.
-#[derive(Debug, thiserror::Error)]
-pub enum RepairDecodeError {
-    #[error("lacks its {0}")]
-    Missing(&'static str),
-    #[error("has {found} as its {what}; it takes {limit}")]
-    Bound {
-        what: &'static str,
-        found: usize,
-        limit: usize,
-    },
-    #[error("names something that was refused: {0}")]
-    Name(#[from] NameError),
-    #[error("has an object that {0}")]
-    Bytes(#[from] DecodeError),
-}
-
-pub(super) type Decoded<T> = Result<T, RepairDecodeError>;
 
 pub fn encode_ask(partition: PartitionId, n: u8, ask: &Ask) -> proto::Repair {
     use proto::repair::Ask as Body;
@@ -202,17 +184,6 @@ fn bounded(what: &'static str, found: u32, limit: usize) -> Decoded<usize> {
     }
 }
 
-pub(super) fn encode_key(key: &Key) -> proto::Key {
-    proto::Key {
-        bucket: key.bucket().as_str().to_owned(),
-        key: key.bytes().clone(),
-    }
-}
-
-pub(super) fn decode_key(key: proto::Key) -> Decoded<Key> {
-    Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
-}
-
 fn encode_copy(key: Option<&Key>, object: &Object, replaced: &[Replaced]) -> proto::Copied {
     proto::Copied {
         key: key.map(encode_key),
@@ -233,21 +204,6 @@ fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
     let replaced: Result<Vec<Replaced>, DecodeError> =
         copied.replaced.into_iter().map(Replaced::decode).collect();
     Ok((Object::decode(copied.object)?, replaced?))
-}
-
-pub(super) fn encode_fingerprints<'a>(fingerprints: impl Iterator<Item = &'a u128>) -> Bytes {
-    let bytes = fingerprints.flat_map(|fingerprint| fingerprint.to_be_bytes());
-    bytes.collect::<Vec<u8>>().into()
-}
-
-pub(super) fn decode_fingerprints(bytes: &Bytes, limit: usize) -> Decoded<Vec<u128>> {
-    let (what, found) = ("number of fingerprints", bytes.len() / FINGERPRINT_BYTES);
-    let (chunks, rest) = bytes.as_chunks::<FINGERPRINT_BYTES>();
-    if found > limit || !rest.is_empty() {
-        return Err(RepairDecodeError::Bound { what, found, limit });
-    }
-    let numbers = chunks.iter().map(|chunk| u128::from_be_bytes(*chunk));
-    Ok(numbers.collect())
 }
 
 fn encode_refusal(refusal: &Refusal) -> proto::Refusal {
@@ -275,6 +231,7 @@ fn decode_refusal(refusal: proto::Refusal) -> Decoded<Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fingerprints::FINGERPRINT_BYTES;
     use super::*;
     use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
     use crate::dynamo::causality::version::Version;

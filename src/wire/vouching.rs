@@ -2,10 +2,10 @@
 //!
 //! Invariant: each key has a fingerprint, and there are no more of them than in a batch.
 
-use super::proto::peer as proto;
-use super::repair::{
+use super::fingerprints::{
     Decoded, RepairDecodeError, decode_fingerprints, decode_key, encode_fingerprints, encode_key,
 };
+use super::proto::peer as proto;
 use crate::dynamo::names::Key;
 use crate::limits::REAP_BATCH_MAX;
 

@@ -314,7 +314,6 @@ impl Cluster {
             pw: None,
             ack: None,
             ttl: Ttl::Bucket,
-            ttl: Default::default(),
         };
         let event = Event::Put {
             client: ClientId(self.clients),

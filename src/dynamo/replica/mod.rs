@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod copy;
+pub mod counters;
 pub mod fingerprint;
 pub mod hinted;
 pub mod layout;
