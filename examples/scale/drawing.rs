@@ -153,8 +153,9 @@ pub fn lines(words: &Words<'_>, lines: &[Vec<(f64, f64)>]) -> String {
                 y_of(*y)
             ));
         }
+        let dashes = [0, 7][place % 2]; // Lines that lie on each other both stay visible.
         page.add(&format!(
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\" stroke-dasharray=\"{dashes}\"/>"
         ));
     }
     page.finish()
