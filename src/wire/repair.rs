@@ -232,6 +232,7 @@ fn decode_refusal(refusal: proto::Refusal) -> Decoded<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::super::fingerprints::FINGERPRINT_BYTES;
+    use crate::dynamo::names::BucketName;
     use super::*;
     use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
     use crate::dynamo::causality::version::Version;
