@@ -232,7 +232,8 @@ impl World {
                 format!("key {key} ends as {:?}", copies[0])
             });
             if copies.iter().any(|copy| copy.encode() != first) {
-                let what = format!("key {key} is {copies:?}");
+                let replicas = self.stage.replicas(key);
+                let what = format!("key {key} on nodes {replicas:?} is {copies:?}");
                 self.history.accuse(Check::Diverged, what);
             }
         }

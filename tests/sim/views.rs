@@ -4,6 +4,7 @@
 
 use super::disk::Handle;
 use super::history::Check;
+use super::node::Node;
 use super::world::World;
 use rejoin::dynamo::membership::snapshot::Snapshot;
 use rejoin::dynamo::membership::steward::Steward;
@@ -111,6 +112,10 @@ impl World {
         if hashes.len() != 1 {
             return Some((Check::Views, format!("{} views are left", hashes.len())));
         }
+        if let Some(node) = self.nodes.iter().find(|node| waits(node)) {
+            let what = format!("{} waits to be let in", node.id);
+            return Some((Check::Unsettled, what));
+        }
         for node in &self.nodes {
             let (Some(steward), Some(machine)) = (&node.office.steward, &node.machine) else {
                 continue;
@@ -147,6 +152,19 @@ impl World {
         }
         strays
     }
+}
+
+/// Whether a node will become a member without being told to.
+fn waits(node: &Node) -> bool {
+    let Some(steward) = &node.office.steward else {
+        return false;
+    };
+    let catalog = &steward.snapshot().catalog;
+    let members = steward.snapshot().placement.members();
+    let is_member = members.iter().any(|member| member.id == node.id);
+    let facts = catalog.node(&node.id);
+    let wants = facts.is_some_and(|facts| facts.wants_to_join);
+    !steward.has_cluster() || (wants && !is_member && catalog.policy().auto_join)
 }
 
 /// The change as if all of it were over.

@@ -421,6 +421,7 @@ impl World {
         let mut replaced = None;
         for change in &applied.batch.changes {
             let Change::Put { key, value } = change else {
+                self.note_deleted(node, change);
                 continue;
             };
             match self.stage.stored_at.get(key) {
@@ -463,6 +464,17 @@ impl World {
         });
         let unsynced = &mut self.nodes[node].process.unsynced;
         unsynced.push((applied.number, key, after.object));
+    }
+
+    fn note_deleted(&mut self, node: usize, change: &Change) {
+        if let Change::Delete { key: place } = change
+            && let Some(key) = self.stage.stored_at.get(place).copied()
+        {
+            self.trace
+                .note(self.now_ms, &[b'D', node as u8, key as u8], || {
+                    format!("n{node} deletes key {key}")
+                });
+        }
     }
 
     /// The key that a hint stored here is about.
