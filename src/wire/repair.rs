@@ -232,10 +232,10 @@ fn decode_refusal(refusal: proto::Refusal) -> Decoded<Refusal> {
 #[cfg(test)]
 mod tests {
     use super::super::fingerprints::FINGERPRINT_BYTES;
-    use crate::dynamo::names::BucketName;
     use super::*;
     use crate::dynamo::causality::dot::{Actor, Dot, Incarnation};
     use crate::dynamo::causality::version::Version;
+    use crate::dynamo::names::BucketName;
     use crate::dynamo::repair::hash_tree::Tree;
 
     const TICKET: Ticket = Ticket { life: 7, count: 9 };

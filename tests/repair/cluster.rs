@@ -114,6 +114,7 @@ impl Cluster {
             anti_entropy_interval_ms: 0,
             reap_interval_ms: 0,
             tombstone_horizon_ms: 30_000,
+            hints_max: 0, // What is missed is left to anti-entropy.
             ..Settings::default()
         };
         Self::with(names, partitions, settings)

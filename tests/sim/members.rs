@@ -368,16 +368,16 @@ impl World {
         let Some(speaker) = self.speaker() else {
             return false;
         };
-        let mut is_done = false;
+        let mut outcome = None;
         self.with_steward(speaker, |steward, now, effects| {
-            is_done = steward.commit(now, wish, None, force, effects).is_ok();
+            outcome = Some(steward.commit(now, wish, None, force, effects));
         });
-        if is_done {
-            self.trace.note(self.now_ms, b"commit", || {
-                format!("n{speaker} commits: {wish}")
-            });
-        }
-        is_done
+        let refusal = outcome.and_then(Result::err);
+        self.trace.note(self.now_ms, b"commit", || match &refusal {
+            None => format!("n{speaker} commits: {wish}"),
+            Some(refusal) => format!("n{speaker} does not {wish}: {refusal}"),
+        });
+        refusal.is_none()
     }
 
     /// A member dies, disk and all. At most one in a run, and only where the others can do without.

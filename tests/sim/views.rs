@@ -100,8 +100,8 @@ impl World {
         let gone = self.nodes.iter().filter(|node| node.office.is_gone);
         let gone: Vec<_> = gone.map(|node| &node.id).collect();
         self.stewards().any(|steward| {
-            let members = steward.snapshot().placement.members();
-            members.iter().any(|member| gone.contains(&&member.id))
+            let nodes = steward.snapshot().placement.nodes();
+            nodes.iter().any(|node| gone.contains(&node))
         })
     }
 

@@ -100,7 +100,8 @@ pub fn plan(
 ) -> Result<Plan, PlanError> {
     let last = catalog.change().ok_or(PlanError::NoCluster)?;
     check_time(placement, wish)?;
-    let members = members_after(catalog, last, wish)?;
+    let is_leaving = |node: &NodeId| !placement.is_settled() && placement.nodes().contains(node);
+    let members = members_after(catalog, last, wish, is_leaving)?;
     check_members(&members)?;
     if !asked.force && members.len() < last.members.len() {
         check_copies(catalog, members.len())?;
@@ -136,7 +137,13 @@ fn check_time(placement: &Placement, wish: &Wish) -> Result<(), PlanError> {
     }
 }
 
-fn members_after(catalog: &Catalog, last: &Change, wish: &Wish) -> Result<Vec<Member>, PlanError> {
+/// `is_leaving`: it takes part although it may be a member no more.
+fn members_after(
+    catalog: &Catalog,
+    last: &Change,
+    wish: &Wish,
+    is_leaving: impl Fn(&NodeId) -> bool,
+) -> Result<Vec<Member>, PlanError> {
     let mut members: BTreeMap<NodeId, Member> = BTreeMap::new();
     let before = match wish {
         Wish::Cancel => &last.members_before,
@@ -145,12 +152,15 @@ fn members_after(catalog: &Catalog, last: &Change, wish: &Wish) -> Result<Vec<Me
     for member in before {
         members.insert(member.id.clone(), member.clone());
     }
+    let has_left = |node: &NodeId| !last.members.iter().any(|member| member.id == *node);
     let mut take = |node: &NodeId| match members.remove(node) {
         Some(_) => Ok(()),
         None => Err(PlanError::NotAMember(node.clone())),
     };
     let joining: Vec<&NodeId> = match wish {
         Wish::Join(nodes) => nodes.iter().collect(),
+        // It died on its way out: its share is copied from the others.
+        Wish::Remove(node) if has_left(node) && is_leaving(node) => Vec::new(),
         Wish::Leave(node) | Wish::Remove(node) => {
             take(node)?;
             Vec::new()

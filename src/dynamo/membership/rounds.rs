@@ -130,10 +130,9 @@ impl Steward {
         let current = known.filter(|progress| progress.change == id);
         let mut progress = current.unwrap_or_else(|| Progress::none(id, partitions));
         let mut is_news = false;
-        for (moved_for, partition, stage) in std::mem::take(&mut self.moved) {
-            if moved_for != id {
-                continue; // It was moved for a change that has been overtaken.
-            }
+        // What was moved for a change that has been overtaken is nothing to tell.
+        self.moved.retain(|(moved_for, ..)| *moved_for == id);
+        for (_, partition, stage) in self.moved.iter().copied() {
             is_news |= match stage {
                 Stage::Copied => progress.copied.insert(partition),
                 Stage::Released => progress.released.insert(partition),

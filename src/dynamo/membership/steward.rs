@@ -33,6 +33,7 @@ pub struct Steward {
     /// When a node that wants to join was first heard of.
     pub(super) knocked: BTreeMap<NodeId, Millis>,
     pub(super) seeds: BTreeSet<NodeId>,
+    /// What the shards have told of the change that is under way, for as long as the process lives.
     pub(super) moved: Vec<(ChangeId, PartitionId, Stage)>,
     pub(super) timers: Timers,
     pub(super) dice: u64,
@@ -295,6 +296,11 @@ impl Steward {
         let mut catalog = Catalog::clone(&self.snapshot.catalog);
         if catalog.merge(incoming) {
             self.adopt(catalog, effects);
+            if !self.moved.is_empty() {
+                // A row of an earlier life of this node may have taken the place of what it has told since.
+                let at = self.now.monotonic.after(PROGRESS_INTERVAL_MS);
+                self.timers.progress.get_or_insert(at);
+            }
         }
         self.hear(&from, theirs);
         let is_equal = theirs == self.snapshot.hash;
