@@ -113,6 +113,8 @@ pub fn plan(
     if let Wish::Remove(gone) | Wish::Replace { gone, .. } = wish {
         dead.insert(gone.clone());
     }
+    // Whoever is a member again is waited for again.
+    dead.retain(|node| !members.iter().any(|member| member.id == *node));
     let change = Change {
         version: last.version + 1,
         before: placement.current(),
