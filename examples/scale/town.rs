@@ -267,7 +267,10 @@ impl Town {
         let gossip = Gossip::decode(gossip.encode()).expect("what was sent can be read");
         let (now, mut effects) = (self.now(), Vec::new());
         let from = self.names[from].clone();
+        let due = self.stewards[to].next_deadline();
         self.stewards[to].on_gossip(now, from, gossip, &mut effects);
+        self.due.remove(&(due, to));
+        self.due.insert((self.stewards[to].next_deadline(), to));
         self.carry_out(to, effects);
     }
 
@@ -309,7 +312,7 @@ impl Town {
                 false if placement.has_copied(&me, partition) => continue,
                 false => Stage::Copied,
             };
-            steward.on_moved(now, placement.version(), partition, stage);
+            steward.on_moved(now, placement.change(), partition, stage);
         }
         self.due.remove(&(due, number));
         self.due.insert((steward.next_deadline(), number));
