@@ -41,6 +41,10 @@ pub enum Check {
     Resolved,
     /// What was kept for a node that is back is not handed over.
     Hints,
+    /// A value that an acknowledged delete had covered is there again.
+    Resurrected,
+    /// Tombstones are left although everybody is done with them.
+    Unreaped,
     /// A view in which a key does not have its owners, all different.
     Owners,
     /// Views that differ after everything was healed.
@@ -53,10 +57,6 @@ pub enum Check {
     Missed,
     /// A cluster that nobody uses writes, or repairs.
     Restless,
-    /// A value that an acknowledged delete had covered is there again.
-    Resurrected,
-    /// Tombstones are left although everybody is done with them.
-    Unreaped,
 }
 
 #[derive(Debug, Clone)]
@@ -115,6 +115,9 @@ struct KeyHistory {
     synced: Vec<Known>,
     /// Tombstones that were removed, with all that they had seen.
     reaped: Marks,
+    /// For each tombstone what was dead in the record that it came with. A delete may have been sent by somebody who knew
+    /// more than its context could say.
+    buried: BTreeMap<usize, Marks>,
 }
 
 /// One record that a disk took.
@@ -209,9 +212,9 @@ impl History {
             match place.filter(|_| version.is_tombstone()) {
                 Some(place) => {
                     let history = &mut self.keys[key];
-                    let past = history.writes[place].past.clone();
+                    let buried = history.buried.get(&place).cloned();
                     history.reaped.insert(place);
-                    history.reaped.join(&past);
+                    history.reaped.join(&buried.unwrap_or_default());
                 }
                 None => {
                     let what = format!("node {node} let go of key {key}: {dot} {version:?}");
@@ -241,9 +244,11 @@ impl History {
             };
             let all = finals[put.key].iter().flat_map(Object::versions);
             let mut live = all.filter(|(_, version)| !version.is_tombstone());
+            let buried = history.buried.get(&place);
             let dead = |dot: Dot| {
                 let place = history.places.get(&dot);
-                place.is_some_and(|place| delete.past.contains(*place))
+                let is_in = |buried: &Marks| place.is_some_and(|place| buried.contains(*place));
+                buried.is_some_and(is_in)
             };
             if is_delete
                 && is_kept
@@ -281,6 +286,17 @@ impl History {
         self.check_merge(stored, version);
         let history = &mut self.keys[stored.key];
         let place = history.writes.len();
+        if version.is_tombstone() {
+            let clock = stored.after.context();
+            let mut buried = Marks::default();
+            for (other, written) in history.writes.iter().enumerate() {
+                let is_known = count(&clock, written.dot.actor) >= written.dot.counter;
+                if is_known && stored.after.version(written.dot).is_none() {
+                    buried.insert(other);
+                }
+            }
+            history.buried.insert(place, buried);
+        }
         history.places.insert(dot, place);
         let version = version.clone();
         history.writes.push(Written { dot, version, past });

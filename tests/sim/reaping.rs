@@ -22,11 +22,13 @@ use rejoin::dynamo::replica::removal::is_deleted;
 use rejoin::dynamo::replica::storage::Change;
 use std::collections::BTreeSet;
 
-const SEEDS: u64 = 40;
+const SEEDS: u64 = 24;
 const INTERVAL_MS: u64 = 2_000;
 const HORIZON_MS: u64 = 9_000;
 /// Walks, two rounds and their horizon, several times over.
 const REST_MS: u64 = 90_000;
+/// Two rounds and their horizon, a few times over.
+const IDLE_MS: u64 = 40_000;
 /// Longer than any run takes.
 const WORK_MS_MAX: u64 = 3_600_000;
 
@@ -129,10 +131,9 @@ fn plan(seed: u64) -> Plan {
     plan.anti_entropy_interval_ms = 5_000;
     plan.reaping_ms = (INTERVAL_MS, HORIZON_MS);
     if seed.is_multiple_of(3) {
-        // Nothing goes while a node is down; here all of them answer most of the time, and for longer.
+        // Nothing goes while a node is down; here all of them answer most of the time.
         plan.faults
             .retain(|fault| matches!(fault, Fault::Loss | Fault::Duplication | Fault::SlowSync));
-        plan.requests_per_client *= 6;
     }
     if seed.is_multiple_of(2) {
         plan.buckets
@@ -148,7 +149,16 @@ fn run(plan: Plan, mutant: Mutant) -> (Report, [u64; 2]) {
     while !world.clients.are_done() && world.now_ms < WORK_MS_MAX && !world.is_idle() {
         world.run_to(world.now_ms + 1_000);
     }
+    // Nobody writes for a while, and faults go on; then keys are written anew where others may still be reaping.
+    world.run_to(world.now_ms + IDLE_MS);
     let reaped_at_work = world.reaped();
+    for client in 0..world.stage.plan.clients {
+        world.clients.all[client].left = world.stage.plan.requests_per_client;
+        world.queue.push(world.now_ms, Happening::Act { client });
+    }
+    while !world.clients.are_done() && world.now_ms < WORK_MS_MAX && !world.is_idle() {
+        world.run_to(world.now_ms + 1_000);
+    }
     world.make_peace();
     world.settle();
     world.run_to(world.now_ms + REST_MS);
@@ -174,8 +184,8 @@ fn deleted_keys_go_from_every_disk_and_no_law_breaks() {
         at_work += early;
         in_all += all;
     }
-    println!("{in_all} tombstones went, {at_work} of them while clients wrote");
-    assert!(in_all > 0, "nothing was ever reaped");
+    println!("{in_all} tombstones went, {at_work} of them amid faults");
+    assert!(at_work > 0 && in_all > at_work, "{at_work} of {in_all}");
 }
 
 #[test]
@@ -188,6 +198,9 @@ fn tombstones_that_go_by_age_alone_are_caught() {
         plan.settings.hints_max = 0;
         let (report, _) = run(plan, Mutant::ReapsUnasked);
         found.extend(report.violations.iter().map(|violation| violation.check));
+        if found.contains(&Check::Resurrected) {
+            return;
+        }
     }
-    assert!(found.contains(&Check::Resurrected), "{found:?}");
+    panic!("only {found:?}");
 }
