@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rejoin::dynamo::membership::gossip::Gossip;
+use rejoin::dynamo::membership::gossip::{Gossip, Reply};
 use rejoin::dynamo::membership::plan::{PlanError, Wish};
 use rejoin::dynamo::membership::snapshot::{CommitError, Effect, Identity, Stage};
 use rejoin::dynamo::membership::steward::Steward;
@@ -558,4 +558,38 @@ fn a_write_that_w_primaries_have_is_on_w_primaries_after_the_switch() {
 fn a_set_of_partitions_that_is_too_short_names_nothing() {
     let small = PartitionSet::none(Partitions::new(1).expect("in bounds"));
     assert!(!small.contains(PartitionId(4_000)));
+}
+
+#[test]
+fn a_partition_beyond_the_ring_has_nobody_and_breaks_nothing() {
+    let first = Change::first(partitions(), members(0..4)).expect("good members");
+    let placement = Placement::new(&first, BTreeMap::new()).expect("good members");
+    let beyond = PartitionId(PARTITIONS);
+    assert!(placement.primaries(beyond, 3).is_empty());
+    assert!(!placement.keeps(beyond, 3, &node(0)));
+    assert!(placement.seats(beyond, 3).pending.is_empty());
+}
+
+#[test]
+fn an_own_row_of_another_size_that_comes_back_from_outside_is_not_built_on() {
+    let mut town = Town::of(9, 3);
+    town.run(1_000);
+    town.commit(0, &Wish::Leave(node(2))).expect("a member");
+    let placement = town.placement(0);
+    let small = Partitions::new(1).expect("in bounds");
+    let mut catalog = Catalog::clone(&town.stewards[&node(0)].snapshot().catalog);
+    let row = Fact::Progress(Progress::none(placement.change(), small));
+    let edited = catalog.edit(Subject::Progress(node(2)), row, node(1));
+    edited.expect("in bounds");
+    let gossip = Gossip::Rows {
+        rows: catalog.encode(),
+        hash: catalog.hash(),
+        reply: Reply::Nothing,
+    };
+    let (now, mut effects) = (town.now(), Vec::new());
+    let leaver = town.stewards.get_mut(&node(2)).expect("it runs");
+    leaver.on_gossip(now, node(1), gossip, &mut effects);
+    town.carry_out(&node(2), effects);
+    town.run(20_000);
+    assert!(town.placement(0).is_settled());
 }

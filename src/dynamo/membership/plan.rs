@@ -116,7 +116,7 @@ pub fn plan(
     // Whoever is a member again is waited for again.
     dead.retain(|node| !members.iter().any(|member| member.id == *node));
     let change = Change {
-        version: last.version + 1,
+        version: last.version.saturating_add(1),
         before: placement.current(),
         members,
         members_before: last.members.clone(),
@@ -224,7 +224,7 @@ fn log_after(last: &Change, wish: &Wish, asked: Asked) -> Vec<Entry> {
     }
     let mut log = last.log.clone();
     log.push(Entry {
-        version: last.version + 1,
+        version: last.version.saturating_add(1),
         issued_at_ms: asked.at_ms,
         by: asked.by,
         what,

@@ -127,7 +127,7 @@ impl Steward {
         let me = self.identity.me.clone();
         let partitions = self.snapshot.placement.partitions();
         let known = self.snapshot.catalog.progress().remove(&me);
-        let current = known.filter(|progress| progress.change == id);
+        let current = known.filter(|progress| progress.change == id && progress.fits(partitions));
         let mut progress = current.unwrap_or_else(|| Progress::none(id, partitions));
         let mut is_news = false;
         // What was moved for a change that has been overtaken is nothing to tell.

@@ -43,7 +43,8 @@ pub struct Catalog {
 impl Catalog {
     /// Makes an edit that wins over everything known here.
     pub fn edit(&mut self, subject: Subject, fact: Fact, by: NodeId) -> Result<(), EditError> {
-        let count = self.rows.get(&subject).map_or(0, |row| row.edit.count) + 1;
+        let count = self.rows.get(&subject).map_or(0, |row| row.edit.count);
+        let count = count.saturating_add(1);
         let edit = Edit { count, by };
         let mut edited = self.clone();
         edited.rows.insert(subject, Row { edit, fact });

@@ -269,6 +269,11 @@ impl Entry {
 }
 
 impl Progress {
+    /// Whether it is of a ring of this size.
+    pub fn fits(&self, partitions: Partitions) -> bool {
+        self.copied.fits(partitions) && self.released.fits(partitions)
+    }
+
     /// Nothing is done yet.
     pub fn none(change: ChangeId, partitions: Partitions) -> Self {
         Self {

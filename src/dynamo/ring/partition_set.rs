@@ -21,6 +21,11 @@ impl PartitionSet {
         }
     }
 
+    /// Whether it is of a ring of this size. One that came from outside may not be.
+    pub fn fits(&self, partitions: Partitions) -> bool {
+        self.bits.len() == usize::from(partitions.count()).div_ceil(8)
+    }
+
     pub fn contains(&self, partition: PartitionId) -> bool {
         let (byte, bit) = place(partition);
         self.bits.get(byte).is_some_and(|bits| bits & bit != 0)

@@ -156,8 +156,10 @@ impl Placement {
         self.switched.iter().all(|switched| *switched)
     }
 
+    /// A partition beyond the ring, as a peer or a disk might name it, has no owners, old or new.
     pub fn is_switched(&self, partition: PartitionId) -> bool {
-        self.switched[usize::from(partition.0)]
+        let switched = self.switched.get(usize::from(partition.0));
+        switched.copied().unwrap_or(true)
     }
 
     /// Partitions that are still with their old owners.

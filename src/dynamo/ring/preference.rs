@@ -51,17 +51,22 @@ impl Ring {
 
     /// The nodes that keep the `n` copies of a partition, best first; fewer if the cluster is smaller.
     pub fn primaries(&self, partition: PartitionId, n: u8) -> impl Iterator<Item = &NodeId> {
-        let owners = &self.owners[usize::from(partition.0)];
-        owners
+        self.owners_of(partition)
             .iter()
             .take(usize::from(n))
             .map(|place| &self.members[usize::from(*place)].id)
     }
 
+    /// Nobody, for a partition beyond the ring.
+    fn owners_of(&self, partition: PartitionId) -> &[u16] {
+        let owners = self.owners.get(usize::from(partition.0));
+        owners.map_or(&[], Vec::as_slice)
+    }
+
     /// Every node in the order in which it is asked: the owners by rank, then the others by name,
     /// starting behind the last owner so that fallbacks differ between partitions.
     pub fn preference_list(&self, partition: PartitionId) -> impl Iterator<Item = &NodeId> {
-        let owners = &self.owners[usize::from(partition.0)];
+        let owners = self.owners_of(partition);
         let start = owners.last().map_or(0, |place| usize::from(*place) + 1);
         let others = (0..self.members.len())
             .map(move |step| (start + step) % self.members.len())
