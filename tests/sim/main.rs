@@ -1,7 +1,7 @@
 //! A whole cluster in one thread, from one seed: `dynamo::machine` under every fault we can think of.
 //!
 //! `REJOIN_SEED=<n>` replays one run (`REJOIN_LINES=<count>` shows more of it), `REJOIN_SEEDS=<count>` sets how many
-//! fresh ones are tried.
+//! fresh ones are tried, `REJOIN_SEED_BASE=<n>` where they begin; the time, if it is not given.
 //! Knows nothing of tokio, sled, gRPC or Wasm: those are the shell's, and this is what it has to be
 //! faithful to.
 //!
@@ -101,7 +101,8 @@ fn no_law_breaks_in_fresh_seeds() {
     }
     let count = number("REJOIN_SEEDS").unwrap_or(SEEDS_DEFAULT);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let base = since_1970.expect("after 1970").as_nanos() as u64;
+    let now = since_1970.expect("after 1970").as_nanos() as u64;
+    let base = number("REJOIN_SEED_BASE").unwrap_or(now);
     println!("seeds {base} and the {count} that follow");
     let start = Instant::now();
     check_all(base, count);
