@@ -307,14 +307,17 @@ impl<S: Storage> Copies<S> {
         if !replaced.is_empty() {
             self.retain(partition, key, replaced, &mut batch)?;
         }
-        if let Err(error) = self.apply(batch, record) {
-            self.noted.push(Noted::Doubtful(partition));
-            return Err(error);
-        }
-        if let Some(entry) = hint {
+        let applied = self.apply(batch, record);
+        if let Some(entry) = hint
+            && matches!(applied, Ok(()) | Err(StorageError::Failed(_)))
+        {
+            // After a failure it may be there all the same; if it is not, the next delivery finds that out.
             self.ledger.enter(entry);
         }
-        Ok(())
+        if applied.is_err() {
+            self.noted.push(Noted::Doubtful(partition));
+        }
+        applied
     }
 
     /// After a failure nobody knows which dots are on the disk, so none of their actors is used again:
