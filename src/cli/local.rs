@@ -264,6 +264,12 @@ impl LocalCluster {
         self.links.iter().filter(touches).map(|(_, link)| link)
     }
 
+    /// The process of a node that runs.
+    pub fn process(&self, place: usize) -> Option<u32> {
+        let (child, _) = self.nodes[place].child.as_ref()?;
+        child.id()
+    }
+
     /// Kills a node without warning, and waits until it is gone.
     pub async fn kill(&mut self, place: usize) -> anyhow::Result<()> {
         if let Some((mut child, _)) = self.nodes[place].child.take() {

@@ -108,6 +108,11 @@ impl Stage {
         .await;
     }
 
+    /// The process of a node that runs.
+    pub fn process(&self, place: usize) -> u32 {
+        self.cluster.process(place).expect("it runs")
+    }
+
     pub async fn kill(&mut self, place: usize) {
         self.cluster.kill(place).await.expect("it can be killed");
     }
