@@ -67,7 +67,7 @@ const HOSTILE: [(&str, &str, &str); 13] = [
     ),
     (
         "flood",
-        "(loop $l (call $emit (i32.const 0) (i32.const 4096) (i32.const 60000)) (br $l)) unreachable",
+        "(loop $l (call $emit (i32.const 0) (i32.const 70000) (i32.const 60000)) (br $l)) unreachable",
         "R002",
     ),
     ("askew", "(i32.const 65)", "R004"),
