@@ -308,14 +308,13 @@ impl<S: Storage> Copies<S> {
             self.retain(partition, key, replaced, &mut batch)?;
         }
         let applied = self.apply(batch, record);
-        if let Some(entry) = hint
-            && matches!(applied, Ok(()) | Err(StorageError::Failed(_)))
-        {
-            // After a failure it may be there all the same; if it is not, the next delivery finds that out.
-            self.ledger.enter(entry);
-        }
         if applied.is_err() {
             self.noted.push(Noted::Doubtful(partition));
+        }
+        match (hint, &applied) {
+            (Some(entry), Ok(())) => self.ledger.enter(entry),
+            (Some(entry), Err(StorageError::Failed(_))) => self.ledger.doubt(entry.home),
+            _ => {}
         }
         applied
     }
