@@ -10,6 +10,10 @@ mod admissions;
 mod calls;
 #[path = "sandbox/compiling.rs"]
 mod compiling;
+#[path = "sandbox/determinism.rs"]
+mod determinism;
+#[path = "sandbox/generated.rs"]
+mod generated;
 #[path = "sandbox/plugins.rs"]
 mod plugins;
 #[path = "sandbox/refusals.rs"]

@@ -191,7 +191,11 @@ impl<S: Storage> Machine<S> {
         (object, replaced): (Object, Vec<Replaced>),
         effects: &mut Vec<Effect>,
     ) {
-        let merged = self.merge_copy(job.partition, &key, object.clone(), &replaced);
+        // The owners may have changed while the answer was under way: what came now would stay astray.
+        let merged = match self.view.placement.keeps(job.partition, job.n, &self.me) {
+            true => self.merge_copy(job.partition, &key, object.clone(), &replaced),
+            false => Err(Refusal::NotKept),
+        };
         let is_changed = match merged {
             Ok(is_changed) => is_changed,
             Err(refusal) => {
