@@ -5,6 +5,7 @@
 //! Invariant: exit status 0 means that what was asked has happened; errors go to standard error, with the fix.
 
 pub mod arguments;
+pub mod author_arguments;
 pub mod bucket;
 pub mod cluster;
 pub mod cluster_arguments;

@@ -27,14 +27,16 @@ pub(super) fn check(component: &[u8], types: &Types) -> Result<(), UploadError> 
     check_exports(&names.exports)
 }
 
-/// The names at the component's own level.
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
+/// What a component imports and exports, by name; the names at its own level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
 }
 
 impl Names {
-    fn read(component: &[u8]) -> Result<Self, UploadError> {
+    /// Reads the names of a component.
+    pub fn read(component: &[u8]) -> Result<Self, UploadError> {
         let (mut imports, mut exports) = (Vec::new(), Vec::new());
         let mut depth = 0;
         for payload in Parser::new(0).parse_all(component) {
