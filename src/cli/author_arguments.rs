@@ -36,6 +36,8 @@ Tools, each replaced by a command of yours, split at spaces:
   REJOIN_JCO             jco (JavaScript, TypeScript)
   REJOIN_TSC             tsc (TypeScript)
   REJOIN_COMPONENTIZE_PY componentize-py (Python)
+  REJOIN_GO              go (Go)
+  REJOIN_WASM_MERGE      wasm-merge (Go)
   REJOIN_WAT             wasm-tools parse, wat2wasm, or jco parse (WAT); called as COMMAND IN -o OUT
 CARGO_TARGET_DIR is honoured. A [build] table in rejoin-plugin.toml replaces the whole build.";
 
@@ -55,8 +57,6 @@ pub enum Language {
     Python,
     /// WebAssembly text.
     Wat,
-    /// Refused, with the reason.
-    #[value(hide = true)]
     Go,
 }
 

@@ -26,8 +26,8 @@ use std::time::Duration;
 
 /// Bytes of a plugin in one message.
 const CHUNK_BYTES: usize = 512 * 1024;
-/// Nodes compile before they answer.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Nodes compile before they answer; Python takes each of them some 15 s.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(180);
 
 pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
     match command {

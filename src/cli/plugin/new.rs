@@ -15,10 +15,7 @@ use std::path::{Path, PathBuf};
 
 pub fn run(new: &NewPlugin, json: bool) -> anyhow::Result<()> {
     check_name(&new.name)?;
-    let template = match Template::of(new.lang) {
-        Ok(template) => template,
-        Err(why) => bail!("{why}"),
-    };
+    let template = Template::of(new.lang);
     let files = template.files(new.lang, &new.name);
     let folder = match &new.into {
         Some(parent) => parent.join(&new.name),

@@ -7,8 +7,8 @@
 
 use super::super::author_arguments::Language;
 use super::manifest::Manifest;
-use super::tool::{ASC, COMPONENTIZE_PY, Found, JCO, TSC, WASM_CARGO, WAT, ZIG};
-use anyhow::{Context as _, bail, ensure};
+use super::tool::{ASC, COMPONENTIZE_PY, Found, GO, JCO, TSC, WASM_CARGO, WASM_MERGE, WAT, ZIG};
+use anyhow::{Context as _, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,9 +29,7 @@ pub fn follow(folder: &Path, manifest: &Manifest) -> anyhow::Result<PathBuf> {
         Language::TypeScript => typescript(folder, manifest)?,
         Language::Python => python(folder, manifest)?,
         Language::Wat => wat(folder, &core)?,
-        Language::Go => {
-            bail!("there is no build for Go; name a [build] of your own in rejoin-plugin.toml")
-        }
+        Language::Go => go(folder, &core)?,
     };
     Ok(folder.join(built))
 }
@@ -79,107 +77,51 @@ fn check_rust_target(folder: &Path) -> anyhow::Result<()> {
 }
 
 /// The stack lies below the data, so that running over its end traps instead of overwriting.
-const LINK: [&str; 7] = [
-    "wasm-ld",
-    "--no-entry",
-    "--strip-all",
-    "--stack-first",
-    "-z",
-    "stack-size=65536",
-    "--export-memory=cm32p2_memory",
-];
+const LINK: &str = "wasm-ld --no-entry --strip-all --stack-first -z stack-size=65536 --export-memory=cm32p2_memory build/resolver.o";
+const C: &str = "cc -target wasm32-freestanding -std=c11 -Os -nostdlib -ffreestanding -Wall -Wextra -c -o build/resolver.o resolver.c";
+const ZIG_OBJECT: &str = "build-obj resolver.zig -target wasm32-freestanding -O ReleaseSmall -fstrip -femit-bin=build/resolver.o";
+/// The stub runtime never frees, which is right for an instance that lives for one call.
+const ASSEMBLYSCRIPT: &str =
+    "exports.ts -O3 --runtime stub --use abort= --noAssert --transform ./names.js";
+/// QuickJS, with all of WASI replaced by functions that trap.
+const JAVASCRIPT: &str =
+    "--wit wit --backend qjs --backend-qjs-stub-wasi --backend-qjs-disable-async";
+const GO_MODULE: &str = "build -buildmode=c-shared -trimpath -ldflags=-s -o build/go.wasm .";
+/// `wasi.wat` answers with constants what Go's runtime asks; after the merge nothing is imported.
+const GO_MERGE: &str = "--enable-bulk-memory --enable-bulk-memory-opt --enable-sign-ext --enable-nontrapping-float-to-int --enable-mutable-globals build/go.wasm go wasi.wat wasi_snapshot_preview1";
+
+/// The words of a command, and those that may hold spaces.
+fn words<'a>(fixed: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    fixed.split(' ').chain(more.iter().copied()).collect()
+}
 
 fn c(folder: &Path, core: &str) -> anyhow::Result<String> {
     let zig = ZIG.find(folder)?;
-    zig.run(
-        folder,
-        &[
-            "cc",
-            "-target",
-            "wasm32-freestanding",
-            "-std=c11",
-            "-Os",
-            "-nostdlib",
-            "-ffreestanding",
-            "-Wall",
-            "-Wextra",
-            "-c",
-            "-o",
-            "build/resolver.o",
-            "resolver.c",
-        ],
-    )?;
-    zig.run(
-        folder,
-        &[&LINK[..], &["-o", core, "build/resolver.o"]].concat(),
-    )?;
+    zig.run(folder, &words(C, &[]))?;
+    zig.run(folder, &words(LINK, &["-o", core]))?;
     Ok(core.to_owned())
 }
 
 fn zig(folder: &Path, core: &str) -> anyhow::Result<String> {
     let zig = ZIG.find(folder)?;
-    zig.run(
-        folder,
-        &[
-            "build-obj",
-            "resolver.zig",
-            "-target",
-            "wasm32-freestanding",
-            "-O",
-            "ReleaseSmall",
-            "-fstrip",
-            "-femit-bin=build/resolver.o",
-        ],
-    )?;
-    let exports = ["--export-dynamic", "-o", core, "build/resolver.o"];
-    zig.run(folder, &[&LINK[..], &exports].concat())?;
+    zig.run(folder, &words(ZIG_OBJECT, &[]))?;
+    zig.run(folder, &words(LINK, &["--export-dynamic", "-o", core]))?;
     Ok(core.to_owned())
 }
 
-/// The stub runtime never frees, which is right for an instance that lives for one call.
 fn assemblyscript(folder: &Path, core: &str) -> anyhow::Result<String> {
-    let asc = ASC.find(folder)?;
-    asc.run(
-        folder,
-        &[
-            "exports.ts",
-            "-O3",
-            "--runtime",
-            "stub",
-            "--use",
-            "abort=",
-            "--noAssert",
-            "--transform",
-            "./names.js",
-            "-o",
-            core,
-        ],
-    )?;
+    ASC.find(folder)?
+        .run(folder, &words(ASSEMBLYSCRIPT, &["-o", core]))?;
     Ok(core.to_owned())
 }
 
-/// QuickJS, with all of WASI replaced by functions that trap.
 fn javascript(folder: &Path, manifest: &Manifest, source: &str) -> anyhow::Result<String> {
     let component = format!("build/{}.jco.wasm", manifest.name);
     // A source in a folder is only found by its whole path.
     let source = folder.join(source).display().to_string();
-    JCO.find(folder)?.run(
-        folder,
-        &[
-            "componentize",
-            &source,
-            "--wit",
-            "wit",
-            "-n",
-            &manifest.world,
-            "--backend",
-            "qjs",
-            "--backend-qjs-stub-wasi",
-            "--backend-qjs-disable-async",
-            "-o",
-            &component,
-        ],
-    )?;
+    let own = ["-n", &manifest.world, "-o", &component];
+    let arguments = [&["componentize", &source], &words(JAVASCRIPT, &own)[..]].concat();
+    JCO.find(folder)?.run(folder, &arguments)?;
     Ok(component)
 }
 
@@ -190,21 +132,25 @@ fn typescript(folder: &Path, manifest: &Manifest) -> anyhow::Result<String> {
 
 fn python(folder: &Path, manifest: &Manifest) -> anyhow::Result<String> {
     let component = format!("build/{}.py.wasm", manifest.name);
-    COMPONENTIZE_PY.find(folder)?.run(
-        folder,
-        &[
-            "-d",
-            "wit",
-            "-w",
-            &manifest.world,
-            "componentize",
-            "--stub-wasi",
-            "resolver",
-            "-o",
-            &component,
-        ],
-    )?;
+    let fixed = "componentize --stub-wasi resolver -o";
+    let arguments = [
+        &["-d", "wit", "-w", &manifest.world],
+        &words(fixed, &[&component])[..],
+    ]
+    .concat();
+    COMPONENTIZE_PY.find(folder)?.run(folder, &arguments)?;
     Ok(component)
+}
+
+fn go(folder: &Path, core: &str) -> anyhow::Result<String> {
+    let (go, merge) = (GO.find(folder)?, WASM_MERGE.find(folder)?);
+    go.run_with(
+        folder,
+        &words(GO_MODULE, &[]),
+        &[("GOOS", "wasip1"), ("GOARCH", "wasm")],
+    )?;
+    merge.run(folder, &words(GO_MERGE, &["-o", core]))?;
+    Ok(core.to_owned())
 }
 
 fn wat(folder: &Path, core: &str) -> anyhow::Result<String> {

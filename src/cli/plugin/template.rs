@@ -152,22 +152,31 @@ const WAT: Template = Template {
     files: &[("resolver.wat", text!("plugins/templates/wat/resolver.wat"))],
 };
 
-/// Why there is no project in Go.
-const NO_GO: &str = "GO";
+const GO: Template = Template {
+    language: "Go",
+    source: "resolver.go",
+    needs: "Go 1.24 (https://go.dev/dl) and wasm-merge (the package binaryen, or `npm install -g binaryen`), which answers Go's questions to an operating system; nodes need `plugin_bytes_max` raised to 2 MiB",
+    files: &[
+        ("resolver.go", text!("plugins/templates/go/resolver.go")),
+        ("rejoin.go", text!("plugins/templates/go/rejoin.go")),
+        ("go.mod", text!("plugins/templates/go/go.mod")),
+        ("wasi.wat", text!("plugins/templates/go/wasi.wat")),
+    ],
+};
 
 impl Template {
-    /// The project in a language, or why there is none.
-    pub fn of(language: Language) -> Result<&'static Self, &'static str> {
+    /// The project in a language.
+    pub fn of(language: Language) -> &'static Self {
         match language {
-            Language::Rust => Ok(&RUST),
-            Language::C => Ok(&C),
-            Language::Zig => Ok(&ZIG),
-            Language::Assemblyscript => Ok(&ASSEMBLYSCRIPT),
-            Language::JavaScript => Ok(&JAVASCRIPT),
-            Language::TypeScript => Ok(&TYPESCRIPT),
-            Language::Python => Ok(&PYTHON),
-            Language::Wat => Ok(&WAT),
-            Language::Go => Err(NO_GO),
+            Language::Rust => &RUST,
+            Language::C => &C,
+            Language::Zig => &ZIG,
+            Language::Assemblyscript => &ASSEMBLYSCRIPT,
+            Language::JavaScript => &JAVASCRIPT,
+            Language::TypeScript => &TYPESCRIPT,
+            Language::Python => &PYTHON,
+            Language::Wat => &WAT,
+            Language::Go => &GO,
         }
     }
 

@@ -55,6 +55,20 @@ pub const COMPONENTIZE_PY: Tool = Tool {
     how_to_get: "python3 -m pip install componentize-py",
 };
 
+pub const GO: Tool = Tool {
+    variable: "REJOIN_GO",
+    candidates: &[&["go"]],
+    probe: "version",
+    how_to_get: "https://go.dev/dl",
+};
+
+pub const WASM_MERGE: Tool = Tool {
+    variable: "REJOIN_WASM_MERGE",
+    candidates: &[&["node_modules/.bin/wasm-merge"], &["wasm-merge"]],
+    probe: "--version",
+    how_to_get: "the package binaryen, or npm install -g binaryen",
+};
+
 /// Called as `COMMAND IN -o OUT`, which all three understand.
 pub const WAT: Tool = Tool {
     variable: "REJOIN_WAT",
@@ -143,15 +157,20 @@ impl Found {
 
     /// Runs it in a folder with these arguments. What it prints goes to standard error.
     pub fn run(&self, folder: &Path, arguments: &[&str]) -> anyhow::Result<()> {
+        self.run_with(folder, arguments, &[])
+    }
+
+    /// The same, with these variables set.
+    pub fn run_with(
+        &self,
+        folder: &Path,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<()> {
         let mut command = self.command();
         command.args(arguments).current_dir(folder);
-        for (variable, cache) in [
-            ("ZIG_LOCAL_CACHE_DIR", "build/cache"),
-            ("PYTHONDONTWRITEBYTECODE", "1"),
-        ] {
-            if std::env::var_os(variable).is_none() {
-                command.env(variable, cache);
-            }
+        for (variable, value) in settings {
+            command.env(variable, value);
         }
         let shown = self.words.join(" ");
         let status = command

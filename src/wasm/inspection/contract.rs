@@ -3,7 +3,10 @@
 //! Imports are an allow-list; exports are looked up, and more of them than needed do no harm, since
 //! tools add their own. The shapes of the functions are checked later, by loading them.
 //!
-//! Invariant: a component that passes can call nothing but `log.emit`.
+//! Tools that stub WASI leave components within the component that name resources, so there the types of
+//! resources are let in; nobody is ever given one, since making one is refused everywhere.
+//!
+//! Invariant: a component that passes can call nothing but `log.emit`, and holds no handle.
 
 use super::super::upload_error::UploadError;
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
@@ -144,18 +147,32 @@ fn check_exports(exports: &[String]) -> Result<(), UploadError> {
     })
 }
 
+/// Where a type stands: what is outermost meets the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outermost,
+    Within,
+}
+
 /// Handles and asynchronous types live outside a call, or outside the guest: nothing here may.
 fn check_types(component: &[u8]) -> Result<(), UploadError> {
+    let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
+        let place = match depth {
+            1 => Place::Outermost,
+            _ => Place::Within,
+        };
         match payload.map_err(super::refusal)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
             Payload::ComponentTypeSection(section) => {
                 for ty in section {
-                    check_type(&ty.map_err(super::refusal)?)?;
+                    check_type(&ty.map_err(super::refusal)?, place)?;
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
                 for function in section {
-                    check_canonical(&function.map_err(super::refusal)?)?;
+                    check_canonical(&function.map_err(super::refusal)?, place)?;
                 }
             }
             Payload::ComponentStartSection { .. } => {
@@ -170,28 +187,32 @@ fn check_types(component: &[u8]) -> Result<(), UploadError> {
 }
 
 /// Recurses at most as deep as `structure` allows types to nest.
-fn check_type(ty: &ComponentType) -> Result<(), UploadError> {
+fn check_type(ty: &ComponentType, place: Place) -> Result<(), UploadError> {
     match ty {
+        ComponentType::Resource { .. } if place == Place::Within => Ok(()),
         ComponentType::Resource { .. } => Err(UploadError::ForeignType { what: "a resource" }),
         ComponentType::Func(function) if function.async_ => Err(UploadError::ForeignType {
             what: "an async function",
         }),
         ComponentType::Func(_) => Ok(()),
-        ComponentType::Defined(defined) => check_defined(defined),
+        ComponentType::Defined(defined) => check_defined(defined, place),
         ComponentType::Instance(declarations) => declarations.iter().try_for_each(|d| match d {
-            InstanceTypeDeclaration::Type(ty) => check_type(ty),
+            InstanceTypeDeclaration::Type(ty) => check_type(ty, place),
             _ => Ok(()),
         }),
         ComponentType::Component(declarations) => declarations.iter().try_for_each(|d| match d {
-            ComponentTypeDeclaration::Type(ty) => check_type(ty),
+            ComponentTypeDeclaration::Type(ty) => check_type(ty, place),
             _ => Ok(()),
         }),
     }
 }
 
-fn check_defined(defined: &ComponentDefinedType) -> Result<(), UploadError> {
+fn check_defined(defined: &ComponentDefinedType, place: Place) -> Result<(), UploadError> {
     let what = match defined {
-        ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => "a resource handle",
+        ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => match place {
+            Place::Within => return Ok(()),
+            Place::Outermost => "a resource handle",
+        },
         ComponentDefinedType::Future(_) => "a future",
         ComponentDefinedType::Stream(_) => "a stream",
         _ => return Ok(()),
@@ -199,9 +220,11 @@ fn check_defined(defined: &ComponentDefinedType) -> Result<(), UploadError> {
     Err(UploadError::ForeignType { what })
 }
 
-fn check_canonical(function: &CanonicalFunction) -> Result<(), UploadError> {
+fn check_canonical(function: &CanonicalFunction, place: Place) -> Result<(), UploadError> {
     match function {
         CanonicalFunction::Lift { .. } | CanonicalFunction::Lower { .. } => Ok(()),
+        // Of a handle that nobody made there is nothing to drop.
+        CanonicalFunction::ResourceDrop { .. } if place == Place::Within => Ok(()),
         CanonicalFunction::ResourceNew { .. }
         | CanonicalFunction::ResourceDrop { .. }
         | CanonicalFunction::ResourceRep { .. } => {
