@@ -3,10 +3,10 @@
 //! Imports are an allow-list; exports are looked up, and more of them than needed do no harm, since
 //! tools add their own. The shapes of the functions are checked later, by loading them.
 //!
-//! Tools that stub WASI leave components within the component that name resources, so there the types of
-//! resources are let in; nobody is ever given one, since making one is refused everywhere.
+//! Tools that stub WASI leave a component within the component that makes resources for another, so there
+//! they are let in; how many there can be is bounded when the guest runs.
 //!
-//! Invariant: a component that passes can call nothing but `log.emit`, and holds no handle.
+//! Invariant: a component that passes can call nothing but `log.emit`, and exchanges no handle with the host.
 
 use super::super::upload_error::UploadError;
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
@@ -223,13 +223,12 @@ fn check_defined(defined: &ComponentDefinedType, place: Place) -> Result<(), Upl
 fn check_canonical(function: &CanonicalFunction, place: Place) -> Result<(), UploadError> {
     match function {
         CanonicalFunction::Lift { .. } | CanonicalFunction::Lower { .. } => Ok(()),
-        // Of a handle that nobody made there is nothing to drop.
-        CanonicalFunction::ResourceDrop { .. } if place == Place::Within => Ok(()),
         CanonicalFunction::ResourceNew { .. }
         | CanonicalFunction::ResourceDrop { .. }
-        | CanonicalFunction::ResourceRep { .. } => {
-            Err(UploadError::ForeignType { what: "a resource" })
-        }
+        | CanonicalFunction::ResourceRep { .. } => match place {
+            Place::Within => Ok(()),
+            Place::Outermost => Err(UploadError::ForeignType { what: "a resource" }),
+        },
         _ => Err(UploadError::ForeignType {
             what: "an asynchronous built-in",
         }),
