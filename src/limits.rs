@@ -314,6 +314,8 @@ pub const GUEST_INSTANCES_MAX: usize = 64;
 pub const GUEST_MEMORIES_MAX: usize = 4;
 /// Tables of one call; they share `GUEST_TABLE_ELEMENTS_MAX`.
 pub const GUEST_TABLES_MAX: usize = 32;
+/// Handles that the components within a guest may hold for each other; stubs of WASI were seen to make none.
+pub const GUEST_HANDLES_MAX: usize = 256;
 /// Native stack of a guest; far below the 2 MiB of the thread that it runs on.
 pub const GUEST_STACK_BYTES_MAX: usize = 512 * 1024;
 /// Fuel for bringing an instance up, before the call's own; the same on every node (law 7).

@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use super::backup_arguments::Backup;
+pub use super::author_arguments::{BuildPlugin, NewPlugin};
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ pub enum Command {
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),
-    /// Upload and show resolvers and validators.
+    /// Write, build, upload and show resolvers and validators.
     #[command(subcommand)]
     Plugin(Plugin),
     /// Save all that a cluster stores, check what was saved, and bring it back.
@@ -298,6 +299,10 @@ pub enum Plugin {
     Push { file: PathBuf },
     /// Show all plugins.
     List,
+    /// Start a plugin: a small project that works as it is.
+    New(NewPlugin),
+    /// Build a plugin's project, and check it as a node would.
+    Build(BuildPlugin),
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -7,6 +7,7 @@
 pub mod arguments;
 pub mod backup;
 pub mod backup_arguments;
+pub mod author_arguments;
 pub mod bucket;
 pub mod cluster;
 pub mod cluster_arguments;

@@ -29,7 +29,8 @@ use crate::dynamo::reconcile::answer::{Answer, GuestFailure, shown};
 use crate::dynamo::reconcile::question::{Ask, Question};
 use crate::dynamo::reconcile::verdict::output_bytes_max;
 use crate::limits::{
-    DESCRIPTION_BYTES_MAX, FUEL_DEFAULT, GUEST_INIT_FUEL, RESOLVED_SLACK_BYTES, VALUE_BYTES_MAX,
+    DESCRIPTION_BYTES_MAX, FUEL_DEFAULT, GUEST_HANDLES_MAX, GUEST_INIT_FUEL, RESOLVED_SLACK_BYTES,
+    VALUE_BYTES_MAX,
 };
 use std::time::Instant;
 use wasmtime::Store;
@@ -166,6 +167,7 @@ impl Caller<'_> {
         let mut store = Store::new(self.engine.wasmtime(), Host::default());
         store.limiter(|host| host);
         store.set_hostcall_fuel(budget.output_bytes);
+        store.set_max_component_handles(GUEST_HANDLES_MAX);
         store.set_epoch_deadline(budget.wall_ms.div_ceil(TICK_MS) + 1);
         let mut phase = Phase::Start;
         let result = self.start(&mut store).and_then(|instance| {
