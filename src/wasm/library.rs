@@ -159,6 +159,18 @@ impl Library {
         }
     }
 
+    /// The same with a wall limit of its own, for checks that a busy node must not decide.
+    pub fn answer_within(&self, question: &Question, wall_ms: u64) -> Report {
+        match self.ready(question.binding.digest) {
+            Ok(loaded) => {
+                let mut caller = self.caller(&loaded.plugin);
+                caller.wall_ms = wall_ms;
+                caller.answer(question)
+            }
+            Err(failure) => Report::failed(failure),
+        }
+    }
+
     /// Asks a plugin whether it accepts params, on this thread.
     pub fn check_params(&self, digest: Digest, params: &[u8]) -> Result<(), ParamsError> {
         let loaded = self.ready(digest)?;
