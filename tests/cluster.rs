@@ -7,6 +7,8 @@
 
 #[path = "cluster/backups.rs"]
 mod backups;
+#[path = "cluster/authors.rs"]
+mod authors;
 #[path = "cluster/batches.rs"]
 mod batches;
 #[path = "cluster/command_line.rs"]
