@@ -142,7 +142,20 @@ fn cargo_deny_is_told_the_same() {
 }
 
 fn is_ours(name: &str) -> bool {
-    ["rejoin", "shopping-cart", "cart-validator", "wrap"].contains(&name)
+    const OURS: [&str; 11] = [
+        "rejoin",
+        "automerge-document",
+        "cart-validator",
+        "contract",
+        "grow-only-set",
+        "json-merge",
+        "mergeable",
+        "observed-remove-set",
+        "pn-counter",
+        "shopping-cart",
+        "wrap",
+    ];
+    OURS.contains(&name)
 }
 
 fn read(path: &str) -> String {

@@ -246,3 +246,37 @@ async fn check_siblings_stay(nodes: &[Node], bucket: &str, merge_on_put: bool, w
         assert!(reason.contains(why), "{bucket}: {reason}");
     }
 }
+
+#[tokio::test]
+async fn counters_and_sets_lose_nothing_when_every_node_writes_without_having_read() {
+    let (stage, nodes) = three().await;
+    for (bucket, file) in [("votes", "pn-counter.wasm"), ("tags", "grow-only-set.wasm")] {
+        let plugin = nodes[0].push_file(file).await;
+        let properties = proto::Properties {
+            resolver: Some(bound(&plugin)),
+            merge_on_put: Some(true),
+            ..proto::Properties::default()
+        };
+        nodes[0].create(bucket, properties).await;
+    }
+    for total in 1..=4 {
+        for (place, node) in nodes.iter().enumerate() {
+            let totals = format!(r#"{{"actor-{place}":[{total},0]}}"#);
+            node.put("votes", "bread", &totals).await;
+            // The same bytes once more, as after an unknown outcome: not another vote.
+            node.put("votes", "bread", &totals).await;
+            let tag = format!(r#"["tag-{place}"]"#);
+            node.put("tags", "bread", &tag).await;
+        }
+    }
+    for node in &nodes {
+        let votes = node.get("votes", "bread").await;
+        let expected = r#"{"actor-0":[4,0],"actor-1":[4,0],"actor-2":[4,0]}"#;
+        assert_eq!(texts(&votes), [expected]);
+        let tags = node.get("tags", "bread").await;
+        assert_eq!(texts(&tags), [r#"["tag-0","tag-1","tag-2"]"#]);
+    }
+    let record = converged(&nodes, "votes", "bread").await;
+    assert!(record.siblings.len() <= nodes.len(), "{record:?}");
+    stage.end().await;
+}

@@ -7,11 +7,10 @@
 //!
 //! Invariant: a keyword judges only values of its own kind, so `maximum` alone lets a string pass.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::json::{DUPLICATE_KEY, Json, Number};
+use mergeable::json::{Json, Members, Number};
 
 /// Names of keys and strings are quoted up to this length, so that no value can blow up a message.
 const QUOTE_CHARS_MAX: usize = 40;
@@ -31,25 +30,25 @@ pub struct Fault {
 }
 
 #[derive(Debug, Default)]
-pub struct Schema {
+pub struct Schema<'a> {
     /// Empty if any type will do.
     types: Vec<&'static str>,
     required: Vec<String>,
-    properties: BTreeMap<String, Schema>,
-    additional: Additional,
-    numbers: Range<Number>,
+    properties: BTreeMap<String, Schema<'a>>,
+    additional: Additional<'a>,
+    numbers: Range<Number<'a>>,
     lengths: Range<u64>,
     properties_max: Option<u64>,
-    allowed: Option<Vec<Json>>,
+    allowed: Option<Vec<Json<'a>>>,
 }
 
 /// What is said of the properties that have no schema of their own.
 #[derive(Debug, Default)]
-enum Additional {
+enum Additional<'a> {
     #[default]
     Allowed,
     Forbidden,
-    Judged(Box<Schema>),
+    Judged(Box<Schema<'a>>),
 }
 
 #[derive(Debug)]
@@ -67,35 +66,30 @@ impl<T> Default for Range<T> {
     }
 }
 
-impl Schema {
+impl<'a> Schema<'a> {
     /// The error says where in the schema the fault is, in words for the operator.
-    pub fn parse(text: &[u8]) -> Result<Schema, String> {
-        let json = Json::parse(text)
-            .map_err(|error| format!("the schema is not JSON: {}", shorten(&error.to_string())))?;
+    pub fn parse(text: &'a [u8]) -> Result<Schema<'a>, String> {
+        let json = Json::parse(text).map_err(|fault| format!("the schema is not JSON: {fault}"))?;
         Schema::read(&json, "$")
     }
 
     /// Judges the text of a value.
     pub fn check(&self, text: &[u8]) -> Result<(), Fault> {
-        let value = Json::parse(text).map_err(|error| {
-            let message = shorten(&error.to_string());
-            let code = if message.starts_with(DUPLICATE_KEY) {
+        let value = Json::parse(text).map_err(|fault| Fault {
+            code: if fault.is_duplicate() {
                 "duplicate-key"
             } else {
                 "not-json"
-            };
-            Fault {
-                code,
-                message: format!("the value is not acceptable JSON: {message}"),
-            }
+            },
+            message: format!("the value is not acceptable JSON: {fault}"),
         })?;
         self.judge(&value, &Path::Root)
     }
 }
 
 /// Reading a schema.
-impl Schema {
-    fn read(json: &Json, at: &str) -> Result<Schema, String> {
+impl<'a> Schema<'a> {
+    fn read(json: &Json<'a>, at: &str) -> Result<Schema<'a>, String> {
         let Json::Object(keywords) = json else {
             return Err(format!("{at} is {}, a schema is an object", kind_of(json)));
         };
@@ -106,7 +100,7 @@ impl Schema {
         Ok(schema)
     }
 
-    fn read_keyword(&mut self, keyword: &str, json: &Json, at: &str) -> Result<(), String> {
+    fn read_keyword(&mut self, keyword: &str, json: &Json<'a>, at: &str) -> Result<(), String> {
         match keyword {
             "type" => self.types = read_types(json, at)?,
             "required" => self.required = read_strings(json, at)?,
@@ -130,7 +124,7 @@ impl Schema {
 
 fn read_types(json: &Json, at: &str) -> Result<Vec<&'static str>, String> {
     let names = match json {
-        Json::String(name) => vec![name.clone()],
+        Json::String(name) => vec![name.to_string()],
         _ => read_strings(json, at)?,
     };
     let known = |name: &String| {
@@ -148,23 +142,22 @@ fn read_types(json: &Json, at: &str) -> Result<Vec<&'static str>, String> {
     names.iter().map(known).collect()
 }
 
-fn read_properties(json: &Json, at: &str) -> Result<BTreeMap<String, Schema>, String> {
+fn read_properties<'a>(json: &Json<'a>, at: &str) -> Result<BTreeMap<String, Schema<'a>>, String> {
     let Json::Object(properties) = json else {
         return Err(format!(
             "{at} is {}, expected an object of schemas",
             kind_of(json)
         ));
     };
-    let read = |(name, json): (&String, &Json)| {
-        Ok((
-            name.clone(),
-            Schema::read(json, &format!("{at}.{}", shorten(name)))?,
-        ))
-    };
-    properties.iter().map(read).collect()
+    let mut read = BTreeMap::new();
+    for (name, json) in properties {
+        let schema = Schema::read(json, &format!("{at}.{}", shorten(name)))?;
+        read.insert(name.to_string(), schema);
+    }
+    Ok(read)
 }
 
-fn read_additional(json: &Json, at: &str) -> Result<Additional, String> {
+fn read_additional<'a>(json: &Json<'a>, at: &str) -> Result<Additional<'a>, String> {
     match json {
         Json::Bool(true) => Ok(Additional::Allowed),
         Json::Bool(false) => Ok(Additional::Forbidden),
@@ -172,18 +165,15 @@ fn read_additional(json: &Json, at: &str) -> Result<Additional, String> {
     }
 }
 
-fn read_number(json: &Json, at: &str) -> Result<Number, String> {
+fn read_number<'a>(json: &Json<'a>, at: &str) -> Result<Number<'a>, String> {
     match json {
-        Json::Number(number) => Ok(*number),
+        Json::Number(number) => Ok(number.clone()),
         _ => Err(format!("{at} is {}, expected a number", kind_of(json))),
     }
 }
 
 fn read_count(json: &Json, at: &str) -> Result<u64, String> {
-    let count = match json {
-        Json::Number(Number::Integer(integer)) => u64::try_from(*integer).ok(),
-        _ => None,
-    };
+    let count = json.as_integer(u64::MAX);
     count.ok_or_else(|| {
         format!(
             "{at} is {}, expected an integer of 0 or more",
@@ -194,13 +184,13 @@ fn read_count(json: &Json, at: &str) -> Result<u64, String> {
 
 fn read_strings(json: &Json, at: &str) -> Result<Vec<String>, String> {
     let read = |json: &Json| match json {
-        Json::String(string) => Ok(string.clone()),
+        Json::String(string) => Ok(string.to_string()),
         _ => Err(format!("{at} holds {}, expected strings", kind_of(json))),
     };
     read_array(json, at)?.iter().map(read).collect()
 }
 
-fn read_array<'a>(json: &'a Json, at: &str) -> Result<&'a [Json], String> {
+fn read_array<'j, 'a>(json: &'j Json<'a>, at: &str) -> Result<&'j [Json<'a>], String> {
     match json {
         Json::Array(array) if !array.is_empty() => Ok(array),
         Json::Array(_) => Err(format!("{at} is empty; leave it out to allow everything")),
@@ -209,12 +199,12 @@ fn read_array<'a>(json: &'a Json, at: &str) -> Result<&'a [Json], String> {
 }
 
 /// Judging a value.
-impl Schema {
+impl Schema<'_> {
     fn judge(&self, value: &Json, at: &Path) -> Result<(), Fault> {
         self.judge_type(value, at)?;
         self.judge_enum(value, at)?;
         match value {
-            Json::Number(number) => self.judge_number(*number, at),
+            Json::Number(number) => self.judge_number(number, at),
             Json::String(string) => self.judge_length(string, at),
             Json::Object(object) => self.judge_object(object, at),
             _ => Ok(()),
@@ -252,14 +242,14 @@ impl Schema {
         }
     }
 
-    fn judge_number(&self, number: Number, at: &Path) -> Result<(), Fault> {
-        match (self.numbers.min, self.numbers.max) {
-            (Some(min), _) if number.compare(min) == Ordering::Less => refuse(
+    fn judge_number(&self, number: &Number, at: &Path) -> Result<(), Fault> {
+        match (&self.numbers.min, &self.numbers.max) {
+            (Some(min), _) if number < min => refuse(
                 "minimum",
                 at,
                 format!("is {number}, at least {min} is allowed"),
             ),
-            (_, Some(max)) if number.compare(max) == Ordering::Greater => refuse(
+            (_, Some(max)) if number > max => refuse(
                 "maximum",
                 at,
                 format!("is {number}, at most {max} is allowed"),
@@ -286,12 +276,8 @@ impl Schema {
         }
     }
 
-    fn judge_object(&self, object: &BTreeMap<String, Json>, at: &Path) -> Result<(), Fault> {
-        if let Some(missing) = self
-            .required
-            .iter()
-            .find(|name| !object.contains_key(*name))
-        {
+    fn judge_object(&self, object: &Members, at: &Path) -> Result<(), Fault> {
+        if let Some(missing) = self.required.iter().find(|name| !has_member(object, name)) {
             return refuse(
                 "required",
                 at,
@@ -324,6 +310,11 @@ impl Schema {
             ),
         }
     }
+}
+
+fn has_member(object: &Members, name: &str) -> bool {
+    let place = object.binary_search_by(|(member, _)| member.as_ref().cmp(name));
+    place.is_ok()
 }
 
 fn refuse(code: &'static str, at: &Path, what: String) -> Result<(), Fault> {
@@ -420,8 +411,8 @@ mod tests {
     #[test]
     fn each_keyword_refuses_with_its_own_code_and_the_numbers() {
         let cases = [
-            (r#"{}"#, "milk", "not-json", "expected value"),
-            (r#"{}"#, r#"{"a":1,"a":1}"#, "duplicate-key", "`a`"),
+            (r#"{}"#, "milk", "not-json", "expected a value"),
+            (r#"{}"#, r#"{"a":1,"a":1}"#, "duplicate-key", r#""a" twice"#),
             (
                 r#"{"type":"object"}"#,
                 "[]",
@@ -565,5 +556,18 @@ mod tests {
     #[test]
     fn text_that_is_nested_too_deeply_is_refused_and_does_not_overflow() {
         assert_eq!(fault("{}", &"[".repeat(100_000)).0, "not-json");
+    }
+
+    #[test]
+    fn numbers_are_judged_exactly_and_by_value() {
+        let bounds = r#"{"minimum":9007199254740993,"maximum":1e30}"#;
+        assert!(passes(bounds, "9007199254740993.0"));
+        assert_eq!(fault(bounds, "9007199254740992").0, "minimum");
+        assert_eq!(
+            fault(bounds, "1000000000000000000000000000001").0,
+            "maximum"
+        );
+        assert!(passes(r#"{"enum":[0,[1,{"a":2}]]}"#, r#"[1.0,{"a":2e0}]"#));
+        assert!(passes(r#"{"enum":[0]}"#, "-0.0"));
     }
 }

@@ -7,169 +7,75 @@
 //! Invariant: [`merge`] is commutative, associative and idempotent down to the byte.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
+use mergeable::json::{Json, join_members};
+use mergeable::siblings::{self, Rule, Unfit};
 
-/// The reason is shown to clients and the server bounds it, so a huge stray value is quoted only in part.
-const REASON_BYTES_MAX: usize = 240;
-
-/// A value that cannot be merged because it is not a cart. The siblings stay as they are.
-#[derive(Debug)]
-pub struct NotACart {
-    /// Place in the list, counted from one because people read it.
-    place: usize,
-    siblings: usize,
-    why: String,
-}
+/// The skus in ascending order of their UTF-8 bytes, with their quantities.
+struct Cart<'a>(Vec<(Cow<'a, str>, u32)>);
 
 /// Merges the carts into canonical JSON: skus in ascending order of their UTF-8 bytes, no spaces.
 ///
 /// Siblings that are the same cart byte for byte are answered with those bytes, even when they are
 /// not canonical: otherwise merging a value with itself would rewrite it.
-pub fn merge(values: &[&[u8]]) -> Result<Vec<u8>, NotACart> {
-    let mut items = Vec::new();
-    for (index, value) in values.iter().enumerate() {
-        let cart: Cart = serde_json::from_slice(value)
-            .map_err(|error| NotACart::new(index + 1, values.len(), error.to_string()))?;
-        items.extend(cart.0);
-    }
-    if values.windows(2).all(|pair| pair[0] == pair[1]) {
-        return Ok(values
-            .first()
-            .map(|value| value.to_vec())
-            .unwrap_or_default());
-    }
-    Ok(canonical_json(&union(items)))
+pub fn merge(values: &[&[u8]]) -> Result<Vec<u8>, Unfit> {
+    let rule = Rule {
+        kind: "a cart",
+        read: Cart::read,
+        join: Cart::join,
+        give: Cart::into_json,
+    };
+    siblings::merge(values, rule)
 }
 
-/// One entry for each sku, with the largest quantity, in ascending order.
-fn union(mut items: Vec<Item>) -> Vec<Item> {
-    // The largest quantity of a sku sorts first, and the first is what `dedup` keeps.
-    items.sort_by(|(sku, quantity), (other_sku, other_quantity)| {
-        sku.cmp(other_sku).then(other_quantity.cmp(quantity))
-    });
-    items.dedup_by(|(sku, _), (kept_sku, _)| sku == kept_sku);
-    items
-}
-
-fn canonical_json(items: &[Item]) -> Vec<u8> {
-    let mut json = br#"{"items":{"#.to_vec();
-    for (index, (Sku(sku), quantity)) in items.iter().enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        serde_json::to_writer(&mut json, sku).expect("a string always has a JSON form");
-        json.push(b':');
-        serde_json::to_writer(&mut json, quantity).expect("an integer always has a JSON form");
-    }
-    json.extend_from_slice(b"}}");
-    json
-}
-
-impl NotACart {
-    fn new(place: usize, siblings: usize, mut why: String) -> Self {
-        if why.len() > REASON_BYTES_MAX {
-            let end = (0..=REASON_BYTES_MAX)
-                .rev()
-                .find(|&at| why.is_char_boundary(at));
-            why.truncate(end.unwrap_or(0));
-            why.push_str("...");
-        }
-        NotACart {
-            place,
-            siblings,
-            why,
-        }
-    }
-}
-
-impl fmt::Display for NotACart {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(
-            f,
-            "sibling {} of {} is not a cart: {}",
-            self.place, self.siblings, self.why
-        )
-    }
-}
-
-/// A sku and its quantity.
-type Item<'a> = (Sku<'a>, u32);
-
-/// Borrows from the value unless the JSON text escapes something.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-struct Sku<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// A list and not a map, because a map would hide a sku that appears twice.
-struct Cart<'a>(Vec<Item<'a>>);
-
-/// Written by hand because a derived reader would also take an array for an object.
-impl<'de: 'a, 'a> Deserialize<'de> for Cart<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CartVisitor;
-        impl<'de> Visitor<'de> for CartVisitor {
-            type Value = Cart<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str(r#"an object such as {"items":{"milk":1}}"#)
+impl<'a> Cart<'a> {
+    fn read(json: Json<'a>) -> Result<Self, String> {
+        let mut items = None;
+        for (name, value) in json.into_members()? {
+            // Ignoring an unknown field would lose its data in the merge.
+            if name != "items" {
+                return Err(format!("unknown field {name:?}; a cart has only items"));
             }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Cart<'de>, A::Error> {
-                let mut items = None;
-                while let Some(Sku(field)) = map.next_key()? {
-                    // Ignoring an unknown field would lose its data in the merge.
-                    if field != "items" {
-                        return Err(de::Error::unknown_field(&field, &["items"]));
-                    }
-                    if items.is_some() {
-                        return Err(de::Error::duplicate_field("items"));
-                    }
-                    items = Some(map.next_value::<Items>()?.0);
-                }
-                items
-                    .map(Cart)
-                    .ok_or_else(|| de::Error::missing_field("items"))
-            }
+            items = Some(
+                value
+                    .into_members()
+                    .map_err(|why| format!("`items` is {why}"))?,
+            );
         }
-        deserializer.deserialize_map(CartVisitor)
+        let items = items.ok_or("the field `items` is missing")?;
+        let quantity =
+            |(sku, quantity): (Cow<'a, str>, Json)| match quantity.as_integer(u32::MAX.into()) {
+                Some(quantity) => Ok((sku, quantity as u32)),
+                None => Err(format!(
+                    "sku {sku:?} has {}, expected an integer from 0 to {}",
+                    found(&quantity),
+                    u32::MAX
+                )),
+            };
+        items
+            .into_iter()
+            .map(quantity)
+            .collect::<Result<_, _>>()
+            .map(Cart)
+    }
+
+    /// The union, with the larger quantity of each.
+    fn join(self, other: Self) -> Self {
+        Cart(join_members(self.0, other.0, u32::max))
+    }
+
+    fn into_json(self) -> Json<'a> {
+        let item = |(sku, quantity)| (sku, Json::integer(u64::from(quantity)));
+        let items = Json::Object(self.0.into_iter().map(item).collect());
+        Json::Object(vec![("items".into(), items)])
     }
 }
 
-/// The object below `items`, in ascending order of the skus, none of them twice.
-struct Items<'a>(Vec<Item<'a>>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ItemsVisitor;
-        impl<'de> Visitor<'de> for ItemsVisitor {
-            type Value = Items<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an object from sku to quantity")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Items<'de>, A::Error> {
-                let mut items: Vec<Item> = Vec::new();
-                while let Some(item) = map.next_entry()? {
-                    items.push(item);
-                }
-                // What this plugin has written is in ascending order already.
-                if items.is_sorted_by(|(sku, _), (next, _)| sku < next) {
-                    return Ok(Items(items));
-                }
-                items.sort();
-                match items.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-                    Some(pair) => Err(de::Error::custom(format_args!(
-                        "sku `{}` twice",
-                        pair[0].0.0
-                    ))),
-                    None => Ok(Items(items)),
-                }
-            }
-        }
-        deserializer.deserialize_map(ItemsVisitor)
+/// The number itself where it is one: that is what its writer will look for.
+fn found(quantity: &Json) -> String {
+    match quantity {
+        Json::Number(number) => number.text().to_owned(),
+        other => other.kind().to_owned(),
     }
 }
 
@@ -183,9 +89,11 @@ mod tests {
         let quantity = |choice: u32| choice.checked_sub(1);
         let mut carts: Vec<Vec<u8>> = (0..16)
             .map(|choice| {
-                let a = quantity(choice % 4).map(|n| (Sku("a".into()), n));
-                let b = quantity(choice / 4).map(|n| (Sku("b\n".into()), n));
-                canonical_json(&a.into_iter().chain(b).collect::<Vec<_>>())
+                let a = quantity(choice % 4).map(|n| ("a".into(), n));
+                let b = quantity(choice / 4).map(|n| ("b\n".into(), n));
+                Cart(a.into_iter().chain(b).collect())
+                    .into_json()
+                    .to_bytes()
             })
             .collect();
         carts.push(br#" { "items" : { "a" : 1 } } "#.to_vec());
@@ -251,19 +159,32 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_number_is_a_quantity_however_it_is_spelt() {
+        let merged = merged(&[
+            br#"{"items":{"bread":1e0,"milk":2.0}}"#,
+            br#"{"items":{"milk":1}}"#,
+        ]);
+        assert_eq!(merged, br#"{"items":{"bread":1,"milk":2}}"#);
+    }
+
+    #[test]
     fn what_is_not_a_cart_is_refused_with_its_place_and_the_fault() {
-        let faults: [(&str, &str); 11] = [
-            ("milk", "expected value"),
-            ("", "EOF"),
-            ("[{}]", "invalid type: sequence"),
-            ("{}", "missing field `items`"),
-            (r#"{"items":[]}"#, "invalid type: sequence"),
-            (r#"{"items":{"a":-1}}"#, "-1"),
-            (r#"{"items":{"a":4294967296}}"#, "4294967296"),
-            (r#"{"items":{"a":1.0}}"#, "floating point"),
-            (r#"{"items":{"a":1,"a":2}}"#, "sku `a` twice"),
-            (r#"{"items":{},"owner":"x"}"#, "unknown field `owner`"),
-            (r#"{"items":{}} {}"#, "trailing characters"),
+        let faults: [(&str, &str); 12] = [
+            ("milk", "expected a value at byte 0"),
+            ("", "expected a value at byte 0"),
+            ("[{}]", "an array, expected an object"),
+            ("{}", "the field `items` is missing"),
+            (r#"{"items":[]}"#, "`items` is an array, expected an object"),
+            (
+                r#"{"items":{"a":-1}}"#,
+                r#"sku "a" has -1, expected an integer"#,
+            ),
+            (r#"{"items":{"a":4294967296}}"#, "has 4294967296"),
+            (r#"{"items":{"a":1.5}}"#, "has 1.5"),
+            (r#"{"items":{"a":"1"}}"#, "has a string"),
+            (r#"{"items":{"a":1,"a":2}}"#, r#"the name "a" twice"#),
+            (r#"{"items":{},"owner":"x"}"#, r#"unknown field "owner""#),
+            (r#"{"items":{}} {}"#, "expected the end of the text"),
         ];
         for (value, fault) in faults {
             let refused = merge(&[br#"{"items":{}}"#, value.as_bytes()])
@@ -284,11 +205,8 @@ mod tests {
 
     #[test]
     fn a_huge_fault_is_quoted_only_in_part() {
-        let value = format!(r#"{{"items":"{}"}}"#, "é".repeat(10_000));
+        let value = format!(r#"{{"items":{{"{}":-1}}}}"#, "é".repeat(10_000));
         let refused = merge(&[value.as_bytes(), b"{}"]).unwrap_err().to_string();
-        assert!(
-            refused.len() < REASON_BYTES_MAX + 60 && refused.ends_with("..."),
-            "{refused}"
-        );
+        assert!(refused.len() < 300 && refused.ends_with("..."), "{refused}");
     }
 }
