@@ -7,6 +7,8 @@
 
 #[path = "repair/cluster.rs"]
 mod cluster;
+#[path = "repair/converging.rs"]
+mod converging;
 #[path = "stage/memory.rs"]
 mod memory;
 #[path = "repair/moving.rs"]

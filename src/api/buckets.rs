@@ -1,5 +1,6 @@
 //! `rejoin.v1.Buckets`.
 
+use super::deadline::timeout_ms;
 use super::status;
 use crate::dynamo::bucket::{Ack, Binding, Policy, Properties};
 use crate::dynamo::metadata::row::{Fact, Subject};
@@ -67,6 +68,24 @@ impl Buckets for BucketsService {
         Ok(Response::new(proto::ListBucketsResponse {
             buckets: buckets.collect(),
         }))
+    }
+
+    async fn list_conflicts(
+        &self,
+        request: Request<proto::ListConflictsRequest>,
+    ) -> Result<Response<proto::ListConflictsResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let page = super::conflicts::page(&self.node, request.into_inner(), timeout_ms);
+        Ok(Response::new(page.await?))
+    }
+
+    async fn dry_run(
+        &self,
+        request: Request<proto::DryRunRequest>,
+    ) -> Result<Response<proto::DryRunResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let page = super::dry_run::page(&self.node, request.into_inner(), timeout_ms);
+        Ok(Response::new(page.await?))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod arguments;
 pub mod bucket;
 pub mod cluster;
 pub mod cluster_arguments;
+pub mod conflicts;
 pub mod connection;
 pub mod demo;
 pub mod dev;

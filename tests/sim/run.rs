@@ -92,6 +92,11 @@ impl World {
     /// Everything that is under way comes to its end, and nothing else happens.
     pub fn settle(&mut self) {
         self.run_to(self.now_ms + SETTLE_MS);
+        // A background merge that comes to nothing is tried again now and then, and each try ends soon.
+        let end_ms = self.now_ms + SETTLE_MS;
+        while self.now_ms < end_ms && !self.is_idle() {
+            self.run_to(self.now_ms + 100);
+        }
         let open: usize = self
             .nodes
             .iter()

@@ -1,5 +1,7 @@
 //! `rejoin plugin`.
 
+mod running;
+
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::{print_json, short};
@@ -26,6 +28,10 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
             Ok(())
         }
         Plugin::List => list(&connection, server.json).await,
+        Plugin::Stats { bucket } => running::stats(bucket, &connection, server.json).await,
+        Plugin::Logs { plugin, lines } => {
+            running::logs(&plugin, lines, &connection, server.json).await
+        }
     }
 }
 

@@ -117,12 +117,18 @@ impl<S: Storage> Machine<S> {
             return; // A late reply to a conversation that has ended.
         };
         let step = turn(put);
-        let until = put.wakes_at();
         let errands = put.take_errands();
         self.write_at(ticket, errands, effects);
         match step {
             put::Step::Wait => {}
-            put::Step::Ask(question) => self.ask(ticket, *question, until, effects),
+            put::Step::Ask(question) => {
+                let now = self.desk.now.monotonic;
+                let until = self
+                    .desk
+                    .put(ticket)
+                    .map(|put| put.on_asked(now, &question));
+                self.ask(ticket, *question, until.unwrap_or(now), effects);
+            }
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
             put::Step::Answer(reply) => self.answer_put(ticket, Ok(reply), effects),
@@ -270,6 +276,10 @@ impl<S: Storage> Machine<S> {
             let error = "this node has handed the partition over".to_owned();
             return self.leave_to_others(ticket, StorageError::ReadOnly(error), effects);
         }
+        if !self.is_unchanged(ticket, &store) {
+            let error = PutError::NotStored("the key was written meanwhile".to_owned());
+            return self.end_put(ticket, Err(error), effects);
+        }
         let Store {
             context,
             version,
@@ -281,6 +291,7 @@ impl<S: Storage> Machine<S> {
         {
             Ok(coordinated) => {
                 self.note_hint(&place);
+                self.count_merge(ticket);
                 self.replicate(ticket, &key, coordinated, effects);
             }
             Err(CoordinateError::Storage(error)) => self.leave_to_others(ticket, error, effects),
@@ -349,6 +360,7 @@ impl<S: Storage> Machine<S> {
             Origin::Forwarded { from, ticket } => {
                 self.send(from, Message::ForwardReply { ticket, outcome }, effects);
             }
+            Origin::Background(key) => self.on_converged(&key, &outcome),
         }
     }
 

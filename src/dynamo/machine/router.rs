@@ -57,6 +57,11 @@ pub struct Activity {
     pub hint_bytes: u64,
     /// Hints that have reached their home.
     pub hints_delivered: u64,
+    /// Keys in conflict in this node's own copies, as far as they are known.
+    pub conflicts_open: u64,
+    /// Merges of cold keys that were stored, and tries that came to nothing.
+    pub background_merges: u64,
+    pub background_merges_failed: u64,
     /// Keys of which nothing went, because somebody did not vouch for them.
     pub reaps_refused: u64,
 }
@@ -161,6 +166,9 @@ impl<S: Storage> Machine<S> {
             keys_transferred: self.background.transfers.keys_moved(),
             strays_handed_over: self.background.strays.handed_over(),
             background_rate: self.background.admission.rate(),
+            conflicts_open: self.converged().open,
+            background_merges: self.converged().merged,
+            background_merges_failed: self.converged().failed,
             reaps_refused: self.reaping().refused,
             hints_pending: self.copies.ledger().total().count as u64,
             hint_bytes: self.copies.ledger().total().bytes as u64,
@@ -205,6 +213,11 @@ impl<S: Storage> Machine<S> {
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
                 self.note_changes();
+                if !self.background.is_told() {
+                    self.walk_over_conflicts();
+                }
+                let now = self.desk.now.monotonic;
+                self.background.convergence.rearm(now);
                 self.background.on_buckets(&self.view.buckets, &buckets);
                 self.view.buckets = buckets;
                 self.look_around(effects);

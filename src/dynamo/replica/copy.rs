@@ -349,6 +349,7 @@ impl<S: Storage> Copies<S> {
                 key,
                 before,
                 after,
+                values: record.object.values().count(),
             });
         }
     }

@@ -104,6 +104,7 @@ impl<S: Storage> Copies<S> {
                 key: key.clone(),
                 before,
                 after: 0,
+                values: 0,
             },
             Err(_) => Noted::Doubtful(partition),
         });
