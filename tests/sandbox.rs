@@ -14,3 +14,5 @@ mod compiling;
 mod plugins;
 #[path = "sandbox/refusals.rs"]
 mod refusals;
+#[path = "sandbox/running.rs"]
+mod running;
