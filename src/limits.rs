@@ -5,6 +5,8 @@
 //!
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
+#[path = "limits/relations.rs"]
+mod relations;
 #[path = "limits/running.rs"]
 mod running;
 pub use running::*;

@@ -227,9 +227,9 @@ pub enum Bucket {
     /// Show all buckets.
     List,
     /// Print the keys under which several values stand.
-    Conflicts(super::conflicts::Conflicts),
+    Conflicts(super::bucket_arguments::Conflicts),
     /// Say which existing keys a validator would refuse, before it is bound. Changes nothing.
-    Validate(super::conflicts::Validate),
+    Validate(super::bucket_arguments::Validate),
 }
 
 #[derive(Debug, Args)]

@@ -2,44 +2,18 @@
 //!
 //! Invariant: neither changes anything; what a page has shown is printed although the next one fails.
 
+use super::bucket_arguments::{Conflicts, Validate};
 use super::connection::Connection;
 use super::output::{print_json, readable};
 use super::plugin::find;
-use crate::limits::{CONFLICTS_PAGE_MAX, DRY_RUN_KEYS_MAX, DRY_RUN_SHOWN_MAX};
+use crate::limits::{CONFLICTS_PAGE_MAX, DRY_RUN_SHOWN_MAX};
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
 use bytes::Bytes;
-use clap::Args;
 use serde_json::json;
-use std::path::PathBuf;
 
 /// Keys that are judged in one request, within its deadline.
 const DRY_RUN_PAGE: u64 = 100;
-
-#[derive(Debug, Args)]
-pub struct Conflicts {
-    pub bucket: String,
-    /// The most keys to print [default: all].
-    #[arg(long, value_name = "COUNT")]
-    pub limit: Option<u64>,
-}
-
-#[derive(Debug, Args)]
-pub struct Validate {
-    pub bucket: String,
-    /// The validator: its name, or the first digits of its digest. It need not be bound.
-    #[arg(long)]
-    pub plugin: String,
-    /// File that is handed to it with every call.
-    #[arg(long, value_name = "FILE")]
-    pub params: Option<PathBuf>,
-    /// Fuel of one call [default: 50 million].
-    #[arg(long, value_name = "UNITS")]
-    pub fuel: Option<u64>,
-    /// Keys to judge; they come in the order of their hashes.
-    #[arg(long, value_name = "COUNT", default_value_t = crate::limits::DRY_RUN_KEYS_DEFAULT as u64, value_parser = clap::value_parser!(u64).range(1..=DRY_RUN_KEYS_MAX as u64))]
-    pub sample: u64,
-}
 
 pub async fn conflicts(
     conflicts: Conflicts,

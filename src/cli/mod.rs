@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod bucket;
+pub mod bucket_arguments;
 pub mod cluster;
 pub mod cluster_arguments;
 pub mod conflicts;

@@ -5,14 +5,15 @@
 //!
 //! Invariant: properties that exist satisfy `1 <= R, W <= N <= N_MAX` and `PR, PW <= N`.
 
+use self::guests::Granted;
+pub use self::guests::{GuestLimitError, GuestLimits, ValidatorMode};
 use super::codec::{DecodeError, Reader, Writer};
 use super::names::{BucketName, Digest};
 use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use bytes::Bytes;
-use guests::Granted;
-pub use guests::{GuestLimits, ValidatorMode};
 use std::collections::BTreeMap;
 
+mod granting;
 mod guests;
 
 /// When a write counts as accepted by one replica.
@@ -137,14 +138,8 @@ pub enum PropertiesError {
     Fuel { role: &'static str, found: u64 },
     #[error("the params of the {role} have {found} bytes, the limit is {PARAMS_BYTES_MAX}")]
     Params { role: &'static str, found: usize },
-    #[error("the {role} is granted {name} = {found}; give {min} to {max}")]
-    GuestLimit {
-        role: &'static str,
-        name: &'static str,
-        found: u64,
-        min: u64,
-        max: u64,
-    },
+    #[error(transparent)]
+    GuestLimit(#[from] GuestLimitError),
     #[error("the validator is to warn, but there is none; bind one, or leave the mode out")]
     NobodyToWarn,
     #[error("merge-on-put needs a policy that merges; bind a resolver or choose last-write-wins")]
@@ -320,7 +315,7 @@ fn check_binding(role: &'static str, binding: &Binding) -> Result<(), Properties
         let found = binding.params.len();
         return Err(PropertiesError::Params { role, found });
     }
-    binding.limits.check(role)
+    Ok(binding.limits.check(role)?)
 }
 
 fn encode_binding(binding: &Binding, writer: &mut Writer) {

@@ -64,7 +64,12 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
         ttl_ms: properties.ttl_ms.filter(|ms| *ms > 0),
         ..Properties::default()
     };
-    guests::decode_onto(&mut decoded, &properties)?;
+    let unknown_mode = || PropertiesDecodeError::Choice {
+        name: "validator_mode",
+        found: properties.validator_mode,
+        fix: "1 (enforce), 2 (warn), or none",
+    };
+    guests::decode_onto(&mut decoded, &properties).ok_or_else(unknown_mode)?;
     decoded.check()?;
     Ok(decoded)
 }

@@ -2,15 +2,11 @@
 //!
 //! Invariant: what is left out takes its default, here and nowhere else.
 
-use super::bucket::PropertiesDecodeError;
 use super::proto::v1 as proto;
 use crate::dynamo::bucket::{GuestLimits, Policy, Properties, ValidatorMode};
 
-/// Adds what an operator grants to properties that have their guests already.
-pub fn decode_onto(
-    decoded: &mut Properties,
-    asked: &proto::Properties,
-) -> Result<(), PropertiesDecodeError> {
+/// Adds what an operator grants to properties that have their guests already. None: a mode that this release does not know.
+pub fn decode_onto(decoded: &mut Properties, asked: &proto::Properties) -> Option<()> {
     if let (Policy::Resolver(binding), Some(limits)) = (&mut decoded.policy, &asked.resolver_limits)
     {
         binding.limits = decode_limits(limits);
@@ -23,15 +19,9 @@ pub fn decode_onto(
             ValidatorMode::Enforce
         }
         Ok(proto::ValidatorMode::Warn) => ValidatorMode::Warn,
-        Err(_) => {
-            return Err(PropertiesDecodeError::Choice {
-                name: "validator_mode",
-                found: asked.validator_mode,
-                fix: "1 (enforce), 2 (warn), or none",
-            });
-        }
+        Err(_) => return None,
     };
-    Ok(())
+    Some(())
 }
 
 /// Every field set.

@@ -101,9 +101,16 @@ async fn the_second_read_of_the_same_siblings_runs_no_guest() {
     assert_eq!(often[0].outcomes["merged"], 10);
     assert!(often[0].fuel_p50 > 0 && often[0].fuel_p50 == often[0].fuel_p99);
     assert!(often[0].memory_bytes_max > 0);
-    assert_eq!((often[0].role.as_str(), often[0].breaker.as_str()), ("resolver", "closed"));
+    assert_eq!(
+        (often[0].role.as_str(), often[0].breaker.as_str()),
+        ("resolver", "closed")
+    );
     // Another set of siblings is another merge.
-    stage.node(2).await.put("carts", "anna", r#"{"items":{"eggs":1}}"#).await;
+    stage
+        .node(2)
+        .await
+        .put("carts", "anna", r#"{"items":{"eggs":1}}"#)
+        .await;
     node.get("carts", "anna").await;
     assert_eq!(stats(&asked, "carts").await[0].calls, 2);
     assert!(stats(&asked, "others").await.is_empty());
@@ -126,11 +133,19 @@ async fn a_plugin_that_keeps_failing_rests_and_its_author_reads_why() {
         let (_, reason) = resolved(&reply.resolved);
         reasons.push(reason[..4].to_owned());
     }
-    assert_eq!(reasons, ["R001", "R001", "R001", "R001", "R001", "R010", "R010", "R010"]);
+    assert_eq!(
+        reasons,
+        [
+            "R001", "R001", "R001", "R001", "R001", "R010", "R010", "R010"
+        ]
+    );
     let asked = connection(&stage, 0, 5_000).await;
     let stats = stats(&asked, "bad").await;
     assert_eq!((stats[0].calls, stats[0].breaker.as_str()), (5, "open"));
-    assert_eq!((stats[0].outcomes["R001"], stats[0].outcomes["R010"]), (5, 3));
+    assert_eq!(
+        (stats[0].outcomes["R001"], stats[0].outcomes["R010"]),
+        (5, 3)
+    );
     let logs = proto::PluginLogsRequest {
         plugin: digest,
         lines_max: 3,
@@ -156,7 +171,9 @@ async fn keys_in_conflict_are_listed_and_go_once_their_bucket_merges() {
         let key = format!("cart-{number}");
         nodes[0].put("carts", &key, GOOD).await;
         if number % 2 == 0 {
-            nodes[1].put("carts", &key, r#"{"items":{"bread":1}}"#).await;
+            nodes[1]
+                .put("carts", &key, r#"{"items":{"bread":1}}"#)
+                .await;
         }
     }
     let asked = connection(&stage, 2, 5_000).await;
@@ -219,7 +236,10 @@ async fn a_validator_that_only_warns_lets_values_in_and_says_what_is_wrong() {
     let stored = node.put("carts", "anna", BAD).await;
     assert_eq!(stored.warnings.len(), 1, "{:?}", stored.warnings);
     let warning = &stored.warnings[0];
-    assert!(warning.contains("maximum: $.items.milk is 1000"), "{warning}");
+    assert!(
+        warning.contains("maximum: $.items.milk is 1000"),
+        "{warning}"
+    );
     assert_eq!(texts(&node.get("carts", "anna").await), [BAD]);
     assert!(node.put("carts", "berta", GOOD).await.warnings.is_empty());
     let mut counted = 0;
@@ -258,7 +278,12 @@ async fn a_dry_run_says_which_existing_keys_would_fail_and_stores_nothing() {
             page_size: Some(30),
             page_token,
         });
-        let page = asked.buckets().dry_run(page).await.expect("a page").into_inner();
+        let page = asked
+            .buckets()
+            .dry_run(page)
+            .await
+            .expect("a page")
+            .into_inner();
         judged += page.keys_judged;
         assert_eq!(page.keys_refused, page.findings.len() as u64);
         assert_eq!(page.keys_unjudged, 0);

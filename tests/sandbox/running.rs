@@ -6,7 +6,9 @@ use futures_util::future::join_all;
 use rejoin::dynamo::names::{BucketName, Digest, Key};
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure};
 use rejoin::dynamo::reconcile::question::Question;
-use rejoin::limits::{BREAKER_FAILURES, FUEL_MAX, GUEST_FUEL_PER_SECOND_MAX, GUEST_MEMORY_BYTES_MIN};
+use rejoin::limits::{
+    BREAKER_FAILURES, FUEL_MAX, GUEST_FUEL_PER_SECOND_MAX, GUEST_MEMORY_BYTES_MIN,
+};
 use rejoin::wasm::guest::{Report, Source};
 use rejoin::wasm::workers::Workers;
 use std::time::{Duration, Instant};
@@ -56,7 +58,10 @@ async fn a_noisy_bucket_leaves_every_other_its_answers() {
     let (noise, others) = tokio::join!(noise, others);
     assert!(others.iter().all(is_resolved), "{others:?}");
     let turned_away = noise.iter().filter(|report| !is_resolved(report));
-    assert!(turned_away.count() >= 200 - 16 - 2, "the noise was turned away");
+    assert!(
+        turned_away.count() >= 200 - 16 - 2,
+        "the noise was turned away"
+    );
     assert!(noise.iter().any(is_resolved), "and had its turns");
 }
 
@@ -77,7 +82,9 @@ async fn a_plugin_over_its_budget_of_fuel_is_not_asked_in_that_bucket() {
         fuel_per_second,
     };
     assert_eq!(failure(&workers.ask(limited(1), None).await), &over);
-    assert!(is_resolved(&workers.ask(numbered(burner, "other", 2), None).await));
+    assert!(is_resolved(
+        &workers.ask(numbered(burner, "other", 2), None).await
+    ));
 }
 
 #[tokio::test]
@@ -90,7 +97,10 @@ async fn a_plugin_that_keeps_trapping_rests_in_its_bucket_alone() {
         assert!(matches!(failure(&report), GuestFailure::Trap { .. }));
     }
     let rests = workers.ask(numbered(trapping, "bad", 99), None).await;
-    assert!(matches!(failure(&rests), GuestFailure::Resting { .. }), "{rests:?}");
+    assert!(
+        matches!(failure(&rests), GuestFailure::Resting { .. }),
+        "{rests:?}"
+    );
     assert_eq!(rests.source, Source::Nowhere);
     let elsewhere = workers.ask(numbered(trapping, "other", 99), None).await;
     assert!(matches!(failure(&elsewhere), GuestFailure::Trap { .. }));
@@ -107,11 +117,15 @@ async fn the_same_question_is_answered_from_memory_and_another_is_not() {
     let shelf = Shelf::open();
     let digest = shelf.admit(Text::resolver(CONCATENATE).component()).await;
     let workers = Workers::start(shelf.library.clone(), 2, 64).unwrap();
-    let first = workers.ask(question(digest, &["apple", "pear"]), None).await;
+    let first = workers
+        .ask(question(digest, &["apple", "pear"]), None)
+        .await;
     assert_eq!(first.source, Source::Call);
     assert!(first.fuel > 0 && first.memory_bytes > 0);
     for _ in 0..5 {
-        let again = workers.ask(question(digest, &["apple", "pear"]), None).await;
+        let again = workers
+            .ask(question(digest, &["apple", "pear"]), None)
+            .await;
         assert_eq!((again.source, again.fuel), (Source::Memory, 0));
         assert_eq!(again.answer, first.answer);
     }
@@ -166,5 +180,8 @@ async fn what_a_bucket_grants_bounds_memory_log_and_output() {
     assert!(is_resolved(&shelf.library.answer(&asked)));
     asked.binding.limits.output_bytes = 8;
     let report = shelf.library.answer(&asked);
-    assert!(matches!(failure(&report), GuestFailure::BadAnswer { .. }), "{report:?}");
+    assert!(
+        matches!(failure(&report), GuestFailure::BadAnswer { .. }),
+        "{report:?}"
+    );
 }

@@ -184,7 +184,7 @@ impl Stage {
         found.expect("a member")
     }
 
-    fn is_lawful(&self, key: usize) -> bool {
+    pub fn is_lawful(&self, key: usize) -> bool {
         let union = Policy::Resolver(Guest::Union.binding());
         self.plan.properties(key).policy == union
     }

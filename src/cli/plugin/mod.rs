@@ -30,7 +30,8 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
         Plugin::List => list(&connection, server.json).await,
         Plugin::Stats { bucket } => running::stats(bucket, &connection, server.json).await,
         Plugin::Logs { plugin, lines } => {
-            running::logs(&plugin, lines, &connection, server.json).await
+            let plugin = find(&plugin, &connection).await?;
+            running::logs(plugin, lines, &connection, server.json).await
         }
     }
 }

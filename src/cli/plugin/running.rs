@@ -2,7 +2,6 @@
 //!
 //! Invariant: what is printed is the asked node's own, and says so.
 
-use super::find;
 use crate::cli::connection::Connection;
 use crate::cli::output::{print_json, short};
 use crate::wire::proto::v1 as proto;
@@ -68,14 +67,15 @@ pub async fn stats(
     Ok(())
 }
 
+/// Of the plugin with this digest.
 pub async fn logs(
-    plugin: &str,
+    plugin: String,
     lines: u32,
     connection: &Connection,
     json: bool,
 ) -> anyhow::Result<()> {
     let asked = connection.request(proto::PluginLogsRequest {
-        plugin: find(plugin, connection).await?,
+        plugin,
         lines_max: lines,
     });
     let reply = connection.plugins().logs(asked).await?.into_inner();

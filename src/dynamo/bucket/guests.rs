@@ -5,7 +5,6 @@
 //! Invariant: limits that were checked lie within the bounds of `limits`.
 
 use super::super::codec::{DecodeError, Reader, Writer};
-use super::{Binding, Policy, Properties, PropertiesError};
 use crate::limits::{
     GUEST_FUEL_PER_SECOND_DEFAULT, GUEST_FUEL_PER_SECOND_MAX, GUEST_LOG_LINES_MAX,
     GUEST_LOG_LINES_SET_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_MEMORY_BYTES_MIN,
@@ -39,6 +38,17 @@ impl Default for GuestLimits {
     }
 }
 
+/// A bound that no bucket may grant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {role} is granted {name} = {found}; give {min} to {max}")]
+pub struct GuestLimitError {
+    pub role: &'static str,
+    pub name: &'static str,
+    pub found: u64,
+    pub min: u64,
+    pub max: u64,
+}
+
 /// What becomes of a value that the validator refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ValidatorMode {
@@ -51,10 +61,10 @@ pub enum ValidatorMode {
 
 impl GuestLimits {
     /// Checks what an operator asks for.
-    pub fn check(&self, role: &'static str) -> Result<(), PropertiesError> {
+    pub fn check(&self, role: &'static str) -> Result<(), GuestLimitError> {
         let within = |name, found: u64, min: u64, max: u64| match (min..=max).contains(&found) {
             true => Ok(()),
-            false => Err(PropertiesError::GuestLimit {
+            false => Err(GuestLimitError {
                 role,
                 name,
                 found,
@@ -142,75 +152,5 @@ impl Granted {
                 _ => ValidatorMode::Warn,
             },
         })
-    }
-}
-
-impl Properties {
-    /// The bucket's resolver, if it has one.
-    pub fn resolver(&self) -> Option<&Binding> {
-        match &self.policy {
-            Policy::Resolver(binding) => Some(binding),
-            Policy::Siblings | Policy::LastWriteWins => None,
-        }
-    }
-
-    pub(super) fn granted(&self) -> Granted {
-        let limits = |binding: Option<&Binding>| binding.map(|binding| binding.limits);
-        Granted {
-            resolver: limits(self.resolver()).unwrap_or_default(),
-            validator: limits(self.validator.as_ref()).unwrap_or_default(),
-            mode: self.validator_mode,
-        }
-    }
-
-    pub(super) fn grant(&mut self, granted: Granted) {
-        if let Policy::Resolver(binding) = &mut self.policy {
-            binding.limits = granted.resolver;
-        }
-        if let Some(binding) = &mut self.validator {
-            binding.limits = granted.validator;
-        }
-        self.validator_mode = granted.mode;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::super::names::Digest;
-    use super::*;
-
-    #[test]
-    fn what_a_bucket_grants_its_guests_survives_the_trip() {
-        let limits = GuestLimits {
-            memory_bytes: 2 << 20,
-            wall_ms: 500,
-            ..GuestLimits::default()
-        };
-        let binding = |limits| Binding {
-            limits,
-            ..Binding::new(Digest([7; 32]))
-        };
-        let properties = Properties {
-            policy: Policy::Resolver(binding(limits)),
-            validator: Some(binding(GuestLimits::default())),
-            validator_mode: ValidatorMode::Warn,
-            ..Properties::default()
-        };
-        let mut writer = Writer::default();
-        properties.encode(&mut writer);
-        let mut reader = Reader::new(writer.finish());
-        assert_eq!(Properties::decode(&mut reader), Ok(properties.clone()));
-        assert_eq!(reader.finish(), Ok(()));
-        let beyond = GuestLimits {
-            wall_ms: 60_000,
-            ..limits
-        };
-        let beyond = Properties {
-            policy: Policy::Resolver(binding(beyond)),
-            ..properties
-        };
-        let refused = beyond.check().map_err(|error| error.to_string());
-        let said = "the resolver is granted wall_ms = 60000; give 20 to 2000";
-        assert_eq!(refused, Err(said.to_owned()));
     }
 }

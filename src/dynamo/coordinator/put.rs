@@ -47,6 +47,8 @@ pub enum Step {
 enum Phase {
     Validating,
     ReadingLocal,
+    /// Another put of this node merges under the key; what it makes is waited for.
+    InLine,
     Merging(Merge),
     /// The merged version waits for the bucket's validator.
     ValidatingMerged {
@@ -272,6 +274,7 @@ impl Put {
     pub fn wakes_at(&self) -> Millis {
         match &self.phase {
             Phase::Validating | Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.slice.1,
+            Phase::InLine => self.slice.1,
             Phase::Replicating(_) => match self.closes_at {
                 Some(closes_at) => closes_at,
                 None if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
@@ -288,6 +291,7 @@ impl Put {
             Phase::Validating | Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
                 self.on_late_guest(now)
             }
+            Phase::InLine => self.keep_siblings("other merges took too long".to_owned()),
             Phase::Replicating(_) if self.closes_at.is_some() => Step::Close,
             Phase::Replicating(_) if now < self.deadline => {
                 self.late.0 = now.after(self.late.1.max(1));

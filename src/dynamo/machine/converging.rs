@@ -100,16 +100,17 @@ impl<S: Storage> Machine<S> {
         if !properties.merge_on_put || properties.policy == Policy::Siblings {
             return Lot::Park;
         }
+        match self.is_mergeable(key, &properties) {
+            Some(true) => {}
+            Some(false) => return Lot::Drop,
+            None => return Lot::Leave,
+        }
         let seats = self.view.seats(key, properties.n);
         let mut primaries = seats.primaries.iter();
         let first = primaries.find(|node| !self.detector.is_down(node));
-        if first != Some(&self.me) {
-            return Lot::Leave;
-        }
-        match self.is_mergeable(key, &properties) {
-            Some(true) => Lot::Merge(Box::new(Admitted { properties, seats })),
-            Some(false) => Lot::Drop,
-            None => Lot::Leave,
+        match first == Some(&self.me) {
+            true => Lot::Merge(Box::new(Admitted { properties, seats })),
+            false => Lot::Leave,
         }
     }
 

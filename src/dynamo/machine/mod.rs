@@ -18,6 +18,7 @@ mod gets;
 mod health;
 mod hints;
 mod inquiries;
+mod lines;
 mod listings;
 mod passed;
 mod puts;

@@ -113,6 +113,16 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
         turn: impl FnOnce(&mut Put) -> put::Step,
     ) {
+        self.turn_put(ticket, effects, turn);
+        self.look_after_line(ticket, effects);
+    }
+
+    fn turn_put(
+        &mut self,
+        ticket: Ticket,
+        effects: &mut Vec<Effect>,
+        turn: impl FnOnce(&mut Put) -> put::Step,
+    ) {
         let Some(put) = self.desk.put(ticket) else {
             return; // A late reply to a conversation that has ended.
         };
@@ -217,6 +227,9 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn read_local(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
+        if !self.has_turn(ticket) {
+            return;
+        }
         let Some(put) = self.desk.put(ticket) else {
             return;
         };

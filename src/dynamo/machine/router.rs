@@ -19,6 +19,7 @@ use super::background::Background;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
+use super::lines::Lines;
 use super::message::{Message, ReplicaFailure};
 use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -79,6 +80,7 @@ pub struct Machine<S> {
     pub(super) detector: Detector,
     pub(super) offers: Offers,
     pub(super) arming: Arming,
+    pub(super) lines: Lines,
 }
 
 impl<S: Storage> Machine<S> {
@@ -95,6 +97,7 @@ impl<S: Storage> Machine<S> {
             settings,
             offers: Offers::default(),
             arming: Arming::default(),
+            lines: Lines::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {

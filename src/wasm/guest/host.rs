@@ -6,7 +6,6 @@
 //! Invariant: every refusal here is the same on every node for the same call, except the one that
 //! `host_trouble` reports.
 
-use super::Budget;
 use super::words::Level;
 use crate::limits::{
     GUEST_INSTANCES_MAX, GUEST_LOG_FUEL, GUEST_LOG_LINE_BYTES_MAX, GUEST_MEMORIES_MAX,
@@ -73,7 +72,8 @@ fn emit(mut store: StoreContextMut<Host>, (level, text): (Level, WasmStr)) -> Re
 }
 
 impl Host {
-    pub(super) fn new(budget: &Budget) -> Self {
+    /// For a call that may have so much memory, and of which so many lines are kept.
+    pub(super) fn new(memory_bytes_max: usize, log_lines_max: usize) -> Self {
         Self {
             log: GuestLog::default(),
             last_error: None,
@@ -81,8 +81,8 @@ impl Host {
             host_trouble: None,
             memory_bytes: 0,
             table_elements: 0,
-            memory_bytes_max: budget.memory_bytes,
-            log_lines_max: budget.log_lines,
+            memory_bytes_max,
+            log_lines_max,
         }
     }
 

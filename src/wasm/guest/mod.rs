@@ -182,7 +182,8 @@ impl Caller<'_> {
     ) -> Ran<R> {
         let _slot = self.engine.slot();
         let started = Instant::now();
-        let mut store = Store::new(self.engine.wasmtime(), Host::new(budget));
+        let host = Host::new(budget.memory_bytes, budget.log_lines);
+        let mut store = Store::new(self.engine.wasmtime(), host);
         store.limiter(|host| host);
         store.set_hostcall_fuel(budget.output_bytes);
         store.set_epoch_deadline(budget.wall_ms.div_ceil(TICK_MS) + 1);

@@ -26,6 +26,32 @@ impl Put {
         until
     }
 
+    /// Whether it may ask a resolver about what stands there.
+    pub fn may_merge(&self) -> bool {
+        let is_plain = self.request.version.is_tombstone() || !self.properties.merge_on_put;
+        self.properties.resolver().is_some() && !is_plain
+    }
+
+    /// Whether it does, and others wait for what comes of it.
+    pub fn is_merging(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Merging(_) | Phase::ValidatingMerged { .. }
+        )
+    }
+
+    /// It waits for another put's merge, as long as for one of its own.
+    pub fn on_line(&mut self, now: Millis) {
+        if let Some(binding) = self.properties.resolver() {
+            self.slice = (now, resolve_by(now, self.deadline, binding));
+            self.phase = Phase::InLine;
+        }
+    }
+
+    pub fn is_in_line(&self) -> bool {
+        self.phase == Phase::InLine
+    }
+
     /// The guest's time is over: it costs the merge; of a client's own value it is no word.
     pub(super) fn on_late_guest(&mut self, now: Millis) -> Step {
         let late = |binding: Option<&Binding>| {
