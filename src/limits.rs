@@ -8,6 +8,11 @@
 // A path of its own, so that the core also compiles where it is included file by file.
 #[path = "limits/backup.rs"]
 pub mod backup;
+#[path = "limits/relations.rs"]
+mod relations;
+#[path = "limits/running.rs"]
+mod running;
+pub use running::*;
 
 /// A key is an index entry on every replica; Dynamo's keys are short (4.1).
 pub const KEY_BYTES_MAX: usize = 4 * 1024;

@@ -19,6 +19,8 @@ mod conditions;
 mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/guests.rs"]
+mod guests;
 #[path = "cluster/handoff.rs"]
 mod handoff;
 #[path = "cluster/hostile.rs"]

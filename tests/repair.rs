@@ -9,6 +9,8 @@
 mod clearing;
 #[path = "repair/cluster.rs"]
 mod cluster;
+#[path = "repair/converging.rs"]
+mod converging;
 #[path = "stage/memory.rs"]
 mod memory;
 #[path = "repair/moving.rs"]

@@ -18,3 +18,5 @@ mod generated;
 mod plugins;
 #[path = "sandbox/refusals.rs"]
 mod refusals;
+#[path = "sandbox/running.rs"]
+mod running;

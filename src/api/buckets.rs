@@ -88,6 +88,24 @@ impl Buckets for BucketsService {
             nodes_total: self.node.nodes_total() as u32,
         }))
     }
+
+    async fn list_conflicts(
+        &self,
+        request: Request<proto::ListConflictsRequest>,
+    ) -> Result<Response<proto::ListConflictsResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let page = super::conflicts::page(&self.node, request.into_inner(), timeout_ms);
+        Ok(Response::new(page.await?))
+    }
+
+    async fn dry_run(
+        &self,
+        request: Request<proto::DryRunRequest>,
+    ) -> Result<Response<proto::DryRunResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let page = super::dry_run::page(&self.node, request.into_inner(), timeout_ms);
+        Ok(Response::new(page.await?))
+    }
 }
 
 impl BucketsService {

@@ -228,9 +228,15 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 27] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 30] {
     let copies = &activity.copies;
     [
+        ("conflicts_open", activity.conflicts_open),
+        ("background_merges", activity.background_merges),
+        (
+            "background_merges_failed",
+            activity.background_merges_failed,
+        ),
         ("gets", activity.gets),
         ("puts", activity.puts),
         ("forwards", activity.forwards),

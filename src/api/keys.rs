@@ -188,6 +188,7 @@ async fn ask(node: &Node, asked: &PageRequest, from: Cursor, until: Instant) -> 
         prefix: asked.prefix.clone(),
         after: from.after,
         items_max: asked.keys_max.clamp(ITEMS_MIN, LIST_ITEMS_MAX),
+        wanted: asked.wanted,
     };
     node.list(stretch, left.as_millis().max(1) as u64).await
 }

@@ -238,6 +238,10 @@ pub enum Bucket {
         #[arg(long)]
         force: bool,
     },
+    /// Print the keys under which several values stand.
+    Conflicts(super::bucket_arguments::Conflicts),
+    /// Say which existing keys a validator would refuse, before it is bound. Changes nothing.
+    Validate(super::bucket_arguments::Validate),
 }
 
 #[derive(Debug, Args)]
@@ -283,6 +287,15 @@ pub struct CreateBucket {
     /// Fuel of one call of the validator [default: 50 million].
     #[arg(long, value_name = "UNITS", requires = "validator")]
     pub validator_fuel: Option<u64>,
+    /// Bounds of a call of the resolver: memory_bytes, wall_ms, output_bytes, log_lines, fuel_per_second; may be given several times.
+    #[arg(long = "resolver-limit", value_name = "NAME=NUMBER", value_parser = name_and_value, requires = "resolver")]
+    pub resolver_limits: Vec<(String, String)>,
+    /// Bounds of a call of the validator; as those of the resolver.
+    #[arg(long = "validator-limit", value_name = "NAME=NUMBER", value_parser = name_and_value, requires = "validator")]
+    pub validator_limits: Vec<(String, String)>,
+    /// Store what the validator refuses, and warn of it in the reply.
+    #[arg(long, requires = "validator")]
+    pub validator_warns: bool,
     /// Whether a put stores what the policy makes of its value and the siblings that it did not see.
     #[arg(long, value_name = "BOOL")]
     pub merge_on_put: Option<bool>,
@@ -310,6 +323,21 @@ pub enum Plugin {
     New(NewPlugin),
     /// Build a plugin's project, and check it as a node would.
     Build(BuildPlugin),
+    /// What plugins cost on the asked node, and how their calls ended.
+    Stats { bucket: Option<String> },
+    /// What a plugin has logged on the asked node, and why its calls failed.
+    Logs {
+        /// Its name, or the first digits of its digest.
+        plugin: String,
+        /// The latest so many lines [default: all that the node has].
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = 0,
+            hide_default_value = true
+        )]
+        lines: u32,
+    },
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,7 @@
 //! `rejoin bucket`.
 
 use super::arguments::{Bucket, CreateBucket, Server};
+use super::conflicts;
 use super::connection::Connection;
 use super::key_value::ack_choice;
 use super::output::{print_json, short};
@@ -27,6 +28,8 @@ pub async fn run(command: Bucket, server: &Server) -> anyhow::Result<()> {
             Ok(())
         }
         Bucket::Remove { bucket, force } => remove(bucket, force, &connection, server.json).await,
+        Bucket::Conflicts(asked) => conflicts::conflicts(asked, &connection, server.json).await,
+        Bucket::Validate(asked) => conflicts::validate(asked, &connection, server.json).await,
     }
 }
 
@@ -96,7 +99,14 @@ async fn properties(
         true => proto::Policy::LastWriteWins,
         false => proto::Policy::Unspecified,
     };
+    let validator_mode = match create.validator_warns {
+        true => proto::ValidatorMode::Warn,
+        false => proto::ValidatorMode::Unspecified,
+    };
     Ok(proto::Properties {
+        resolver_limits: limits(&create.resolver_limits)?,
+        validator_limits: limits(&create.validator_limits)?,
+        validator_mode: validator_mode.into(),
         n: create.n,
         r: create.r,
         w: create.w,
@@ -111,6 +121,26 @@ async fn properties(
         value_bytes_warn: create.value_bytes_warn,
         ttl_ms: create.ttl_ms,
     })
+}
+
+/// None if nothing is limited by name.
+fn limits(named: &[(String, String)]) -> anyhow::Result<Option<proto::GuestLimits>> {
+    let mut limits = proto::GuestLimits::default();
+    for (name, number) in named {
+        let number = number.parse();
+        let number = Some(number.with_context(|| format!("{name} has to be a whole number"))?);
+        match name.as_str() {
+            "memory_bytes" => limits.memory_bytes = number,
+            "wall_ms" => limits.wall_ms = number,
+            "output_bytes" => limits.output_bytes = number,
+            "log_lines" => limits.log_lines = number,
+            "fuel_per_second" => limits.fuel_per_second = number,
+            _ => anyhow::bail!(
+                "there is no limit {name:?}; give memory_bytes, wall_ms, output_bytes, log_lines or fuel_per_second"
+            ),
+        }
+    }
+    Ok((!named.is_empty()).then_some(limits))
 }
 
 async fn binding(

@@ -14,7 +14,7 @@ use crate::dynamo::coordinator::restore::RestoreError;
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
-use crate::dynamo::names::{Key, NodeId, Ticket};
+use crate::dynamo::names::{BucketName, Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::repair::hints::Waiting;
 use crate::dynamo::repair::reaping::Reaping;
@@ -27,6 +27,7 @@ use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::change::ChangeId;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -102,6 +103,8 @@ pub enum Input {
         reply: oneshot::Sender<Inspection>,
     },
     Activity(oneshot::Sender<Activity>),
+    /// Keys in conflict, by bucket.
+    Conflicts(oneshot::Sender<BTreeMap<BucketName, u64>>),
     /// Compare all copies with everybody's, now.
     ExchangeNow,
     /// Look for tombstones that can go, now.

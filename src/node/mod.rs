@@ -10,6 +10,7 @@ pub mod commit;
 pub mod dialing;
 pub mod feed;
 mod foundation;
+pub mod guests;
 pub mod inbox;
 pub mod keys;
 pub mod listening;

@@ -16,7 +16,9 @@ use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
-use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now};
+use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now, Ticket};
+use rejoin::dynamo::reconcile::answer::Answer;
+use rejoin::dynamo::reconcile::question::Question;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::repair::transfer::Stage;
 use rejoin::dynamo::replica::layout::object_key;
@@ -70,6 +72,11 @@ pub struct Cluster {
     pub replies: u64,
     /// Puts that were answered well.
     pub acknowledged: u64,
+    /// What guests were asked, by whom.
+    pub asked: Vec<(NodeId, Ticket, Question)>,
+    /// What answers them; nobody does without it.
+    pub guest: Option<fn(&Question) -> Answer>,
+    answers: VecDeque<(NodeId, Ticket, Answer)>,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
@@ -138,6 +145,9 @@ impl Cluster {
             is_mute: false,
             replies: 0,
             acknowledged: 0,
+            asked: Vec::new(),
+            guest: None,
+            answers: VecDeque::new(),
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
@@ -290,7 +300,16 @@ impl Cluster {
                 Effect::ReplyGet { .. }
                 | Effect::ReplyList { .. }
                 | Effect::ReplyRestore { .. } => self.replies += 1,
-                Effect::Ask { .. } | Effect::Changed(_) => {}
+                Effect::Ask {
+                    ticket, question, ..
+                } => {
+                    if let Some(guest) = self.guest {
+                        let answer = guest(&question);
+                        self.answers.push_back((id.clone(), ticket, answer));
+                    }
+                    self.asked.push((id.clone(), ticket, question));
+                }
+                Effect::Changed(_) => {}
             }
         }
     }
@@ -312,9 +331,25 @@ impl Cluster {
     }
 
     pub fn deliver(&mut self) {
-        while let Some((from, to, message)) = self.queue.pop_front() {
-            self.step(&to, Event::Message { from, message });
+        loop {
+            if let Some((id, ticket, answer)) = self.answers.pop_front() {
+                self.step(&id, Event::Answered { ticket, answer });
+            } else if let Some((from, to, message)) = self.queue.pop_front() {
+                self.step(&to, Event::Message { from, message });
+            } else {
+                return;
+            }
         }
+    }
+
+    /// From now on these are the buckets.
+    pub fn rule(&mut self, buckets: BucketTable) {
+        self.buckets = Arc::new(buckets);
+        for id in self.ids() {
+            let event = Event::Buckets(Arc::clone(&self.buckets));
+            self.step(&id, event);
+        }
+        self.deliver();
     }
 
     /// Lets everything happen that is due within so many milliseconds.
@@ -349,6 +384,13 @@ impl Cluster {
     /// A put that every replica is sent at once. Says whether it was acknowledged at once.
     pub fn put(&mut self, via: &str, key: &Key, value: &str) -> bool {
         let before = self.acknowledged;
+        self.begin_put(via, key, value);
+        self.deliver();
+        self.acknowledged > before
+    }
+
+    /// A put of which nothing has arrived anywhere yet.
+    pub fn begin_put(&mut self, via: &str, key: &Key, value: &str) {
         self.clients += 1;
         let request = PutRequest {
             key: key.clone(),
@@ -365,8 +407,27 @@ impl Cluster {
             timeout_ms: 5_000,
         };
         self.step(&node(via), event);
+    }
+
+    /// A put of a client that has seen all that its coordinator holds.
+    pub fn put_over(&mut self, via: &str, key: &Key, value: &str) {
+        self.clients += 1;
+        let request = PutRequest {
+            key: key.clone(),
+            context: self.object(&node(via), key).context(),
+            version: Version::value(value.to_owned(), 0),
+            w: None,
+            pw: None,
+            ack: None,
+            ttl: Ttl::Bucket,
+        };
+        let event = Event::Put {
+            client: ClientId(self.clients),
+            request: Box::new(request),
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
         self.deliver();
-        self.acknowledged > before
     }
 
     /// Deletes whatever stands under a key, at all replicas.

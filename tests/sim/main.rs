@@ -8,6 +8,7 @@
 //! Invariant: whatever a run does follows from its seed.
 
 mod clients;
+mod converging;
 mod disk;
 mod guests;
 mod history;
@@ -181,6 +182,28 @@ fn after_the_heal_anti_entropy_alone_makes_replicas_equal_and_then_writes_nothin
         let shown: Vec<String> = report.violations.iter().map(shown).collect();
         assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
     }
+}
+
+#[test]
+fn merges_of_several_owners_breed_no_merges_and_leave_no_conflict() {
+    let mut merges = 0;
+    for seed in 0..MUTANT_SEEDS {
+        let report = run::run_unread(converging::lawful(seed), Trace::hashed());
+        let shown: Vec<String> = report.violations.iter().map(shown).collect();
+        assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
+        merges += report.background_merges;
+    }
+    assert!(merges > MUTANT_SEEDS, "{merges} merges prove little");
+}
+
+#[test]
+fn conflicts_that_nobody_merges_are_caught() {
+    let mut reports = (0..MUTANT_SEEDS).flat_map(|seed| {
+        let mut plan = converging::lawful(seed);
+        plan.converge_quiet_ms = 3_600_000; // In an hour, that is never.
+        run::run_unread(plan, Trace::hashed()).violations
+    });
+    assert!(reports.any(|violation| violation.check == Check::Conflicted));
 }
 
 #[test]

@@ -11,6 +11,8 @@ mod recipe;
 mod template;
 mod tool;
 
+mod running;
+
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::{print_json, short};
@@ -40,6 +42,15 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
             Ok(())
         }
         Plugin::List => list(&Connection::open(server).await?, server.json).await,
+        Plugin::Stats { bucket } => {
+            let connection = Connection::open(server).await?;
+            running::stats(bucket, &connection, server.json).await
+        }
+        Plugin::Logs { plugin, lines } => {
+            let connection = Connection::open(server).await?;
+            let plugin = find(&plugin, &connection).await?;
+            running::logs(plugin, lines, &connection, server.json).await
+        }
     }
 }
 

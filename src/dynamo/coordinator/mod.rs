@@ -15,4 +15,5 @@ pub mod quorum;
 pub mod request;
 pub mod restore;
 pub mod seat;
+pub mod slice;
 pub mod warning;

@@ -11,6 +11,7 @@ pub mod message;
 pub mod router;
 
 mod clearing;
+mod converging;
 mod desk;
 mod exchanges;
 mod forwards;
@@ -18,6 +19,7 @@ mod gets;
 mod health;
 mod hints;
 mod inquiries;
+mod lines;
 mod listings;
 mod passed;
 mod puts;

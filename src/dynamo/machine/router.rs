@@ -19,6 +19,7 @@ use super::background::Background;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
+use super::lines::Lines;
 use super::message::{Message, ReplicaFailure};
 use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +58,11 @@ pub struct Activity {
     pub hint_bytes: u64,
     /// Hints that have reached their home.
     pub hints_delivered: u64,
+    /// Keys in conflict in this node's own copies, as far as they are known.
+    pub conflicts_open: u64,
+    /// Merges of cold keys that were stored, and tries that came to nothing.
+    pub background_merges: u64,
+    pub background_merges_failed: u64,
     /// Keys of which nothing went, because somebody did not vouch for them.
     pub reaps_refused: u64,
 }
@@ -74,6 +80,7 @@ pub struct Machine<S> {
     pub(super) detector: Detector,
     pub(super) offers: Offers,
     pub(super) arming: Arming,
+    pub(super) lines: Lines,
 }
 
 impl<S: Storage> Machine<S> {
@@ -90,6 +97,7 @@ impl<S: Storage> Machine<S> {
             settings,
             offers: Offers::default(),
             arming: Arming::default(),
+            lines: Lines::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
@@ -161,6 +169,9 @@ impl<S: Storage> Machine<S> {
             keys_transferred: self.background.transfers.keys_moved(),
             strays_handed_over: self.background.strays.handed_over(),
             background_rate: self.background.admission.rate(),
+            conflicts_open: self.converged().open,
+            background_merges: self.converged().merged,
+            background_merges_failed: self.converged().failed,
             reaps_refused: self.reaping().refused,
             hints_pending: self.copies.ledger().total().count as u64,
             hint_bytes: self.copies.ledger().total().bytes as u64,
@@ -225,6 +236,11 @@ impl<S: Storage> Machine<S> {
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
                 self.note_changes();
+                if !self.background.is_told() {
+                    self.walk_over_conflicts();
+                }
+                let now = self.desk.now.monotonic;
+                self.background.convergence.rearm(now);
                 self.background.on_buckets(&self.view.buckets, &buckets);
                 self.view.buckets = buckets;
                 self.look_around(effects);

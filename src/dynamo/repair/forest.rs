@@ -144,6 +144,7 @@ impl Forest {
                     key,
                     before,
                     after,
+                    ..
                 } => self.replace(partition, &key, (before, after), buckets, now),
             }
         }

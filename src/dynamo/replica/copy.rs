@@ -369,6 +369,7 @@ impl<S: Storage> Copies<S> {
                 key,
                 before,
                 after,
+                values: record.object.values().count(),
             });
         }
     }

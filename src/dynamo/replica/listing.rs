@@ -86,6 +86,7 @@ impl<S: Storage> Copies<S> {
                 key: key.clone(),
                 before,
                 after: 0,
+                values: 0,
             },
             Err(_) => Noted::Doubtful(partition),
         });

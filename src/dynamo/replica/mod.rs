@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod clearing;
+pub mod conflicts;
 pub mod copy;
 pub mod counters;
 pub mod fingerprint;
