@@ -5,6 +5,8 @@
 //!
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
+pub mod versions;
+
 /// A key is an index entry on every replica; Dynamo's keys are short (4.1).
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// Bucket names stand in metric labels and storage keys.

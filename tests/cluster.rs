@@ -41,6 +41,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/validating.rs"]
 mod validating;
+#[path = "cluster/versions.rs"]
+mod versions;
 #[path = "cluster/warnings.rs"]
 mod warnings;
 #[allow(dead_code, reason = "`bad_input` uses the rest")]

@@ -18,6 +18,7 @@ pub mod local;
 mod members;
 pub mod output;
 pub mod plugin;
+pub mod plugin_arguments;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;

@@ -9,6 +9,7 @@ use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
+use crate::dynamo::coordinator::unmerge::{UnmergeError, UnmergeRequest, Unmerged};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
@@ -20,7 +21,7 @@ use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::storage::StorageError;
-use crate::dynamo::replica::stretch::Stretch;
+use crate::dynamo::replica::stretch::{Listed, Stretch};
 use crate::dynamo::ring::change::ChangeId;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
@@ -33,6 +34,7 @@ pub const INBOX_MAX: usize = 16 * 1024;
 pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
 pub type ListOutcome = Result<Box<Keys>, GetError>;
+pub type UnmergeOutcome = Result<Unmerged, UnmergeError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
@@ -88,6 +90,16 @@ pub enum Input {
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,
+    },
+    /// Name the keys of your own copies.
+    ListOwn {
+        stretch: Stretch,
+        reply: oneshot::Sender<Result<Listed, StorageError>>,
+    },
+    Unmerge {
+        request: Box<UnmergeRequest>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<UnmergeOutcome>,
     },
     Activity(oneshot::Sender<Activity>),
     /// Compare all copies with everybody's, now.

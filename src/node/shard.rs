@@ -7,9 +7,12 @@
 use super::clock::Clock;
 use super::commit::{Committing, Release};
 use super::feed::tail::Tail;
-use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
+use super::inbox::{
+    GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs, UnmergeOutcome,
+};
 use super::metrics::{Metrics, role};
 use super::peers::Peers;
+use super::shadows::Shadows;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
@@ -38,6 +41,7 @@ pub struct Outlets {
     pub progress: mpsc::Sender<Progress>,
     pub tail: Arc<Tail>,
     pub metrics: Arc<Metrics>,
+    pub shadows: Arc<Shadows>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -59,6 +63,7 @@ struct Clients {
     gets: HashMap<ClientId, oneshot::Sender<GetOutcome>>,
     puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
     lists: HashMap<ClientId, oneshot::Sender<ListOutcome>>,
+    unmerges: HashMap<ClientId, oneshot::Sender<UnmergeOutcome>>,
 }
 
 impl Shard {
@@ -169,9 +174,28 @@ impl Shard {
                     timeout_ms,
                 });
             }
+            Input::Unmerge {
+                request,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.unmerges.insert(client, reply);
+                self.step(Event::Unmerge {
+                    client,
+                    request,
+                    timeout_ms,
+                });
+            }
+            Input::ListOwn { stretch, reply } => {
+                drop(reply.send(self.machine.list_own(&stretch))); // As with `Inspect`.
+            }
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
-            Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Buckets(buckets) => {
+                self.outlets.shadows.learn(&buckets);
+                self.step(Event::Buckets(buckets));
+            }
             Input::Peer { node, is_connected } => self.step(Event::Peer { node, is_connected }),
             Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.
@@ -248,6 +272,11 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::ReplyUnmerge { client, outcome } => {
+                if let Some(reply) = self.clients.unmerges.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
             Effect::ReplyList { client, outcome } => {
                 if let Some(reply) = self.clients.lists.remove(&client) {
                     drop(reply.send(outcome));
@@ -267,6 +296,8 @@ impl Shard {
         let workers = Arc::clone(&self.outlets.workers);
         let inbox = self.outlets.inbox.clone();
         let metrics = Arc::clone(&self.outlets.metrics);
+        let shadows = Arc::clone(&self.outlets.shadows);
+        let tried = shadows.sample(&question);
         let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         self.outlets.runtime.spawn(async move {
             let (key, plugin) = (question.key.clone(), question.binding.digest);
@@ -275,7 +306,12 @@ impl Shard {
             metrics.on_guest(plugin, role, &report);
             trace(&key, &report);
             let answer = report.answer;
+            let said = tried.is_some().then(|| answer.clone());
             drop(inbox.send(Input::Answered { ticket, answer }).await);
+            // The client has its answer already.
+            if let (Some(tried), Some(said)) = (tried, said) {
+                shadows.compare(tried, said, &workers).await;
+            }
         });
     }
 }

@@ -14,6 +14,7 @@ pub mod guest;
 pub mod inspection;
 pub mod library;
 mod plugin;
+pub mod rehearsal;
 mod shelf;
 pub mod upload_error;
 pub mod workers;

@@ -547,6 +547,7 @@ impl World {
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
+            Effect::ReplyUnmerge { .. } => unreachable!("nobody undoes merges here"),
             Effect::Progress {
                 change,
                 partition,

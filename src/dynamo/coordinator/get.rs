@@ -138,6 +138,9 @@ impl Get {
 
     fn reconcile(&mut self) -> Step {
         let siblings = canonical_siblings(&self.merged, self.wall_ms);
+        if let Some(reason) = self.properties.paused() {
+            return self.answer(siblings, Resolved::Siblings { reason });
+        }
         match &self.properties.policy {
             Policy::Siblings => {
                 let reason = "the bucket has no resolver".to_owned();

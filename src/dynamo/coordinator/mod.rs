@@ -14,4 +14,5 @@ pub mod put;
 pub mod quorum;
 pub mod request;
 pub mod seat;
+pub mod unmerge;
 pub mod warning;

@@ -24,6 +24,7 @@ use super::request::{PutError, PutReply, PutRequest, Resolved};
 use super::seat::Errand;
 
 mod replicating;
+mod unmerging;
 
 /// What the router has to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +88,11 @@ pub enum Origin {
     Forwarded {
         from: NodeId,
         ticket: Ticket,
+    },
+    /// The undoing of bad merges: it is stored merged, or not at all.
+    Unmerge {
+        client: ClientId,
+        is_whole: bool,
     },
 }
 
@@ -194,6 +200,10 @@ impl Put {
             ..
         } = &self.request;
         let merge = Merge::of(version.clone(), context, local, uncovered);
+        let merge = merge.at(&self.me, self.properties.activation.epoch);
+        if let Some(reason) = self.properties.paused() {
+            return self.keep_siblings(reason);
+        }
         match &self.properties.policy {
             Policy::Siblings => self.store_plain(context.clone()),
             Policy::LastWriteWins => match merge.by_write_time(version.written_at_ms) {
@@ -259,6 +269,9 @@ impl Put {
 
     /// The write is kept beside the siblings that it could not be merged with.
     fn keep_siblings(&mut self, reason: String) -> Step {
+        if let Origin::Unmerge { .. } = self.origin {
+            return self.fail(PutError::NotStored(reason)); // What stands stays.
+        }
         self.resolved = Resolved::Siblings { reason };
         self.store_plain(self.request.context.clone())
     }

@@ -2,6 +2,7 @@
 
 use super::super::bucket::BucketTable;
 use super::super::coordinator::request::{GetRequest, PutRequest};
+use super::super::coordinator::unmerge::UnmergeRequest;
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
@@ -26,6 +27,12 @@ pub enum Event {
     List {
         client: ClientId,
         stretch: Stretch,
+        timeout_ms: u64,
+    },
+    /// Undo the bad merges of a key that this node keeps.
+    Unmerge {
+        client: ClientId,
+        request: Box<UnmergeRequest>,
         timeout_ms: u64,
     },
     Message {

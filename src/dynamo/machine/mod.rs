@@ -24,3 +24,4 @@ mod reaping;
 mod serving;
 mod sweeping;
 mod turn;
+mod unmerging;

@@ -201,11 +201,17 @@ impl<S: Storage> Machine<S> {
                 stretch,
                 timeout_ms,
             } => self.on_list(client, stretch, timeout_ms, effects),
+            Event::Unmerge {
+                client,
+                request,
+                timeout_ms,
+            } => self.on_unmerge(client, *request, timeout_ms, effects),
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
                 self.note_changes();
                 self.background.on_buckets(&self.view.buckets, &buckets);
+                self.copies.keep_merges(&buckets);
                 self.view.buckets = buckets;
                 self.look_around(effects);
             }

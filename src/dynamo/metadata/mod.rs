@@ -8,3 +8,4 @@
 pub mod catalog;
 pub mod facts;
 pub mod row;
+pub mod versions;
