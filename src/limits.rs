@@ -5,13 +5,15 @@
 //!
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
-// A path of its own, so that the core also compiles where it is included file by file.
+// Paths of their own, so that the core also compiles where it is included file by file.
 #[path = "limits/backup.rs"]
 pub mod backup;
 #[path = "limits/relations.rs"]
 mod relations;
 #[path = "limits/running.rs"]
 mod running;
+#[path = "limits/versions.rs"]
+pub mod versions;
 pub use running::*;
 
 /// A key is an index entry on every replica; Dynamo's keys are short (4.1).

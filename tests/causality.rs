@@ -21,7 +21,7 @@ use rejoin::dynamo::codec::{Reader, Writer};
 use rejoin::dynamo::names::{BucketName, Digest, Key, NodeId};
 use rejoin::dynamo::replica::copy::Copies;
 use rejoin::dynamo::replica::layout::Place;
-use rejoin::dynamo::replica::record::{Record, Replaced};
+use rejoin::dynamo::replica::record::{Provenance, Record, Replaced};
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::ring::partition::PartitionId;
 use std::cell::RefCell;
@@ -494,6 +494,20 @@ fn replaced() -> Replaced {
         merged_by: Some(Digest([9; 32])),
         merged_at_ms: 500,
         inputs: vec![version(), Version::tombstone(1)],
+        provenance: Some(Provenance {
+            dots: vec![
+                Some(Dot {
+                    actor: actor(4),
+                    counter: 3,
+                }),
+                None,
+            ],
+            shown: 1,
+            epoch: 7,
+            fuel: 12_345,
+            node: NodeId::new("node-a").expect("a good name"),
+            result: 1 << 100,
+        }),
     }
 }
 
@@ -565,6 +579,17 @@ proptest! {
         }
         let _ = Context::decode(body, &key());
     }
+}
+
+#[test]
+fn what_an_older_release_kept_of_a_merge_is_still_read() {
+    let plain = Replaced {
+        provenance: None,
+        ..replaced()
+    };
+    let bytes = plain.encode();
+    assert_eq!(bytes.first(), Some(&1), "the format that it had");
+    assert_eq!(Replaced::decode(bytes), Ok(plain));
 }
 
 #[test]

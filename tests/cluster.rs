@@ -5,10 +5,10 @@
 //!
 //! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
 
-#[path = "cluster/backups.rs"]
-mod backups;
 #[path = "cluster/authors.rs"]
 mod authors;
+#[path = "cluster/backups.rs"]
+mod backups;
 #[path = "cluster/batches.rs"]
 mod batches;
 #[path = "cluster/command_line.rs"]
@@ -51,6 +51,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/validating.rs"]
 mod validating;
+#[path = "cluster/versions.rs"]
+mod versions;
 #[path = "cluster/warnings.rs"]
 mod warnings;
 #[allow(dead_code, reason = "`bad_input` uses the rest")]

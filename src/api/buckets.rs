@@ -7,6 +7,7 @@ use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::BucketName;
 use crate::node::registry::RegistryError;
 use crate::node::server::Node;
+use crate::wire::activation::encode_bucket;
 use crate::wire::bucket as wire;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::buckets_server::Buckets;
@@ -29,6 +30,10 @@ impl Buckets for BucketsService {
         let properties = wire::decode(request.properties.unwrap_or_default());
         let properties = properties.map_err(status::of_properties)?;
         self.check(&properties).await?;
+        let properties = match self.node.registry.catalog().bucket(&name) {
+            Some(before) => properties.after(before),
+            None => properties,
+        };
         let fact = Fact::Bucket(properties.clone());
         let edited = self
             .node
@@ -36,7 +41,7 @@ impl Buckets for BucketsService {
             .edit(Subject::Bucket(name.clone()), fact, request.replace);
         let nodes_reached = edited.await.map_err(status::of_registry)? as u32;
         Ok(Response::new(proto::CreateBucketResponse {
-            bucket: Some(encode(&name, &properties)),
+            bucket: Some(encode_bucket(&name, &properties)),
             nodes_reached,
             nodes_total: self.node.nodes_total() as u32,
         }))
@@ -52,7 +57,7 @@ impl Buckets for BucketsService {
             return Err(status::of_registry(RegistryError::NoSuchBucket(name)));
         };
         Ok(Response::new(proto::DescribeBucketResponse {
-            bucket: Some(encode(&name, properties)),
+            bucket: Some(encode_bucket(&name, properties)),
         }))
     }
 
@@ -63,7 +68,7 @@ impl Buckets for BucketsService {
         let catalog = self.node.registry.catalog();
         let buckets = catalog
             .buckets()
-            .map(|(name, properties)| encode(name, properties));
+            .map(|(name, properties)| encode_bucket(name, properties));
         Ok(Response::new(proto::ListBucketsResponse {
             buckets: buckets.collect(),
         }))
@@ -110,7 +115,7 @@ impl Buckets for BucketsService {
 
 impl BucketsService {
     /// Checks properties against this cluster: its size, its disks, its plugins.
-    async fn check(&self, properties: &Properties) -> Result<(), Status> {
+    pub(super) async fn check(&self, properties: &Properties) -> Result<(), Status> {
         let nodes = self.node.nodes_total();
         if usize::from(properties.n) > nodes {
             let error = format!(
@@ -174,13 +179,6 @@ impl BucketsService {
 }
 
 #[allow(clippy::result_large_err)] // Its callers return it as it is.
-fn bucket_name(name: &str) -> Result<BucketName, Status> {
+pub(super) fn bucket_name(name: &str) -> Result<BucketName, Status> {
     BucketName::new(name).map_err(|error| status::invalid("BAD_NAME", error))
-}
-
-fn encode(name: &BucketName, properties: &Properties) -> proto::Bucket {
-    proto::Bucket {
-        bucket: name.as_str().to_owned(),
-        properties: Some(wire::encode(properties)),
-    }
 }

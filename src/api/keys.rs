@@ -10,7 +10,7 @@ use super::status;
 use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::GetError;
 use crate::dynamo::names::BucketName;
-use crate::dynamo::replica::stretch::Stretch;
+use crate::dynamo::replica::stretch::{Stretch, Wanted};
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::{LIST_ITEMS_MAX, LIST_PARTITIONS_MAX};
 use crate::node::inbox::ListOutcome;
@@ -79,6 +79,7 @@ pub async fn first(
         bucket: bucket.clone(),
         prefix: Bytes::new(),
         keys_max: 1,
+        wanted: Wanted::Live,
         from: from.clone(),
     };
     let mut walk = Walk {

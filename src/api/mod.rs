@@ -4,6 +4,7 @@
 //!
 //! Invariant: a request that is refused here has changed nothing.
 
+mod activation;
 pub mod backups;
 pub mod batch;
 pub mod buckets;
@@ -22,5 +23,7 @@ mod measuring;
 mod membership;
 pub mod metrics;
 pub mod plugins;
+mod shadow;
 pub mod status;
+mod unmerge;
 pub mod watch;

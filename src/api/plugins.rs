@@ -1,6 +1,6 @@
 //! `rejoin.v1.Plugins`.
 
-use super::status;
+use super::{activation, shadow, status, unmerge};
 use crate::dynamo::metadata::row::PluginFacts;
 use crate::dynamo::names::Digest;
 use crate::node::server::Node;
@@ -71,6 +71,55 @@ impl Plugins for PluginsService {
     ) -> Result<Response<proto::PluginLogsResponse>, Status> {
         let logs = super::guests::logs(&self.node, request.into_inner())?;
         Ok(Response::new(logs))
+    }
+
+    async fn activate(
+        &self,
+        request: Request<proto::ActivateRequest>,
+    ) -> Result<Response<proto::ActivateResponse>, Status> {
+        let activated = activation::activate(&self.node, request.into_inner()).await;
+        activated.map(Response::new)
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<proto::RollbackRequest>,
+    ) -> Result<Response<proto::RollbackResponse>, Status> {
+        let rolled_back = activation::rollback(&self.node, request.into_inner()).await;
+        rolled_back.map(Response::new)
+    }
+
+    async fn pause(
+        &self,
+        request: Request<proto::PauseRequest>,
+    ) -> Result<Response<proto::PauseResponse>, Status> {
+        let paused = activation::pause(&self.node, request.into_inner()).await;
+        paused.map(Response::new)
+    }
+
+    type UnmergeStream = unmerge::Steps;
+
+    async fn unmerge(
+        &self,
+        request: Request<proto::UnmergeRequest>,
+    ) -> Result<Response<Self::UnmergeStream>, Status> {
+        unmerge::unmerge(&self.node, request.into_inner()).map(Response::new)
+    }
+
+    async fn shadow(
+        &self,
+        request: Request<proto::ShadowRequest>,
+    ) -> Result<Response<proto::ShadowResponse>, Status> {
+        let tried = shadow::shadow(&self.node, request.into_inner()).await;
+        tried.map(Response::new)
+    }
+
+    async fn shadow_report(
+        &self,
+        request: Request<proto::ShadowReportRequest>,
+    ) -> Result<Response<proto::ShadowReportResponse>, Status> {
+        let report = shadow::report(&self.node, request.into_inner()).await;
+        report.map(Response::new)
     }
 }
 

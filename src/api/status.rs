@@ -144,6 +144,7 @@ pub fn of_push(error: PushError) -> Status {
     match error {
         PushError::Upload(error) => of_upload(error),
         PushError::Registry(error) => of_registry(error),
+        PushError::Taken { .. } => status(Code::AlreadyExists, "P063", Some("not-stored"), error),
     }
 }
 
@@ -250,4 +251,14 @@ pub fn no_cluster() -> Status {
 /// A failure of this node that has no type of its own.
 pub fn internal(error: String) -> Status {
     status(Code::Internal, "NODE", None, error)
+}
+
+/// Something that cannot be done as the cluster is now.
+pub fn not_now(reason: &str, error: impl ToString) -> Status {
+    status(Code::FailedPrecondition, reason, Some("not-stored"), error)
+}
+
+/// Somebody else was faster.
+pub fn overtaken(error: impl ToString) -> Status {
+    status(Code::Aborted, "OVERTAKEN", Some("not-stored"), error)
 }

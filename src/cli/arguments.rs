@@ -1,8 +1,9 @@
 //! What can be typed.
 
-use super::backup_arguments::Backup;
 pub use super::author_arguments::{BuildPlugin, NewPlugin};
+use super::backup_arguments::Backup;
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
+use super::plugin_arguments::Versions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -308,6 +309,15 @@ pub struct CreateBucket {
     /// How long values live, in milliseconds, unless their put says otherwise [default: 0, for good].
     #[arg(long, value_name = "MS")]
     pub ttl_ms: Option<u64>,
+    /// Merges on put of each key whose inputs are kept, 1 to 64 [default: 4].
+    #[arg(long, value_name = "COUNT")]
+    pub retain_merges: Option<u32>,
+    /// For how long they are kept, in milliseconds [default: a day].
+    #[arg(long, value_name = "MS")]
+    pub retain_ms: Option<u64>,
+    /// How many bytes of them are kept for each key [default: 4194304].
+    #[arg(long, value_name = "BYTES")]
+    pub retain_bytes: Option<u64>,
     /// Change the properties of a bucket that exists.
     #[arg(long)]
     pub replace: bool,
@@ -338,6 +348,8 @@ pub enum Plugin {
         )]
         lines: u32,
     },
+    #[command(flatten)]
+    Versions(Versions),
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

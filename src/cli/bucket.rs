@@ -120,6 +120,9 @@ async fn properties(
         value_bytes_max: create.value_bytes_max,
         value_bytes_warn: create.value_bytes_warn,
         ttl_ms: create.ttl_ms,
+        retain_merges: create.retain_merges,
+        retain_ms: create.retain_ms,
+        retain_bytes: create.retain_bytes,
     })
 }
 
@@ -216,6 +219,9 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "value_bytes_max": properties.value_bytes_max(),
         "value_bytes_warn": properties.value_bytes_warn(),
         "ttl_ms": properties.ttl_ms(),
+        "retain_merges": properties.retain_merges(),
+        "retain_ms": properties.retain_ms(),
+        "retain_bytes": properties.retain_bytes(),
     })
 }
 

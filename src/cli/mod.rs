@@ -5,9 +5,9 @@
 //! Invariant: exit status 0 means that what was asked has happened; errors go to standard error, with the fix.
 
 pub mod arguments;
+pub mod author_arguments;
 pub mod backup;
 pub mod backup_arguments;
-pub mod author_arguments;
 pub mod bucket;
 pub mod bucket_arguments;
 pub mod cluster;
@@ -23,6 +23,7 @@ pub mod local;
 mod members;
 pub mod output;
 pub mod plugin;
+pub mod plugin_arguments;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;

@@ -9,13 +9,20 @@ use self::guests::Granted;
 pub use self::guests::{GuestLimitError, GuestLimits, ValidatorMode};
 use super::codec::{DecodeError, Reader, Writer};
 use super::names::{BucketName, Digest};
-use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
-use bytes::Bytes;
+use crate::limits::{FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use std::collections::BTreeMap;
 
+pub mod activation;
+pub mod binding;
 mod granting;
 mod guests;
+pub mod history;
 pub mod removed;
+
+pub use self::binding::{Binding, Policy};
+
+use self::activation::{Activation, Retention, RetentionError};
+use self::binding::decode_flag;
 
 /// When a write counts as accepted by one replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,41 +31,6 @@ pub enum Ack {
     Buffered,
     /// Synced to disk.
     Durable,
-}
-
-/// A plugin as one bucket uses it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
-    pub digest: Digest,
-    /// Handed to every call, unread by us.
-    pub params: Bytes,
-    /// Units of Wasm fuel per call; the same on every node, since it decides the outcome (law 7).
-    pub fuel: u64,
-    /// Everything else that bounds a call.
-    pub limits: GuestLimits,
-}
-
-impl Binding {
-    /// A plugin without params and with the default fuel.
-    pub fn new(digest: Digest) -> Self {
-        Self {
-            digest,
-            params: Bytes::new(),
-            fuel: FUEL_DEFAULT,
-            limits: GuestLimits::default(),
-        }
-    }
-}
-
-/// What becomes of siblings.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Policy {
-    /// The client sees them all.
-    Siblings,
-    /// The version with the latest write time wins, the rest is dropped. Must be asked for (law 3).
-    LastWriteWins,
-    /// The uploaded resolver decides.
-    Resolver(Binding),
 }
 
 /// The properties of one bucket.
@@ -89,6 +61,10 @@ pub struct Properties {
     pub ttl_ms: Option<u64>,
     /// How many buckets of this name were removed before this one. The catalog counts them; nobody asks for it.
     pub generation: u64,
+    /// How much of what merges on put replaced is kept.
+    pub retention: Retention,
+    /// Which plugins were bound before, and what is tried.
+    pub activation: Activation,
 }
 
 impl Default for Properties {
@@ -109,6 +85,8 @@ impl Default for Properties {
             value_bytes_warn: None,
             ttl_ms: None,
             generation: 0,
+            retention: Retention::default(),
+            activation: Activation::default(),
         }
     }
 }
@@ -148,14 +126,26 @@ pub enum PropertiesError {
     NobodyToWarn,
     #[error("merge-on-put needs a policy that merges; bind a resolver or choose last-write-wins")]
     NothingToMerge,
+    #[error(transparent)]
+    Retention(#[from] RetentionError),
 }
 
 /// Bits of the byte that held the acknowledgement alone; what a bit announces stands at the end.
 const TAG_DURABLE: u8 = 1;
 const TAG_WARNS: u8 = 2;
 const TAG_EXPIRES: u8 = 4;
+const TAG_RETAINS: u8 = 16;
 const TAG_GRANTS: u8 = 32;
 const TAG_GENERATION: u8 = 64;
+const TAG_ACTIVATED: u8 = 128;
+/// What a tag may say; 8 has never been used.
+const TAGS: u8 = TAG_DURABLE
+    | TAG_WARNS
+    | TAG_EXPIRES
+    | TAG_RETAINS
+    | TAG_GRANTS
+    | TAG_GENERATION
+    | TAG_ACTIVATED;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -185,6 +175,7 @@ impl Properties {
         if self.merge_on_put && self.policy == Policy::Siblings {
             return Err(PropertiesError::NothingToMerge);
         }
+        self.retention.check()?;
         if let Policy::Resolver(binding) = &self.policy {
             check_binding("resolver", binding)?;
         }
@@ -217,9 +208,8 @@ impl Properties {
 
     /// The plugins that a node must have to serve this bucket.
     pub fn plugins(&self) -> impl Iterator<Item = Digest> {
-        let resolver = self.resolver().map(|binding| binding.digest);
-        let validator = self.validator.as_ref().map(|binding| binding.digest);
-        resolver.into_iter().chain(validator)
+        let bound = self.policy.resolver().into_iter().chain(&self.validator);
+        bound.map(|binding| binding.digest)
     }
 
     pub fn encode(&self, writer: &mut Writer) {
@@ -229,18 +219,8 @@ impl Properties {
         writer.byte(self.tag());
         writer.byte(u8::from(self.merge_on_put));
         writer.number(self.value_bytes_max as u64);
-        match &self.policy {
-            Policy::Siblings => writer.byte(0),
-            Policy::LastWriteWins => writer.byte(1),
-            Policy::Resolver(binding) => {
-                writer.byte(2);
-                encode_binding(binding, writer);
-            }
-        }
-        writer.byte(u8::from(self.validator.is_some()));
-        if let Some(binding) = &self.validator {
-            encode_binding(binding, writer);
-        }
+        self.policy.encode(writer);
+        Binding::encode_optional(self.validator.as_ref(), writer);
         writer.byte(self.pr);
         writer.byte(self.pw);
         if let Some(bytes) = self.value_bytes_warn {
@@ -251,6 +231,12 @@ impl Properties {
         }
         if self.generation > 0 {
             writer.number(self.generation);
+        }
+        if self.retention != Retention::default() {
+            self.retention.encode(writer);
+        }
+        if self.activation != Activation::default() {
+            self.activation.encode(writer);
         }
         if self.granted() != Granted::default() {
             self.granted().encode(writer);
@@ -264,12 +250,14 @@ impl Properties {
             | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
             | bit(self.generation > 0, TAG_GENERATION)
             | bit(self.granted() != Granted::default(), TAG_GRANTS)
+            | bit(self.retention != Retention::default(), TAG_RETAINS)
+            | bit(self.activation != Activation::default(), TAG_ACTIVATED)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION | TAG_GRANTS) != 0 {
+        if tag & !TAGS != 0 {
             return Err(DecodeError::Malformed("a bucket's tag"));
         }
         let ack = match tag & TAG_DURABLE {
@@ -283,16 +271,8 @@ impl Properties {
             ack,
             merge_on_put: decode_flag(reader)?,
             value_bytes_max: reader.number_max("a value limit", VALUE_BYTES_MAX)?,
-            policy: match reader.byte()? {
-                0 => Policy::Siblings,
-                1 => Policy::LastWriteWins,
-                2 => Policy::Resolver(decode_binding(reader)?),
-                _ => return Err(DecodeError::Malformed("a bucket's policy")),
-            },
-            validator: match decode_flag(reader)? {
-                true => Some(decode_binding(reader)?),
-                false => None,
-            },
+            policy: Policy::decode(reader)?,
+            validator: Binding::decode_optional(reader)?,
             pr: reader.byte()?,
             pw: reader.byte()?,
             value_bytes_warn: match tag & TAG_WARNS {
@@ -308,6 +288,14 @@ impl Properties {
                 _ => reader.number()?,
             },
             validator_mode: ValidatorMode::default(),
+            retention: match tag & TAG_RETAINS {
+                0 => Retention::default(),
+                _ => Retention::decode(reader)?,
+            },
+            activation: match tag & TAG_ACTIVATED {
+                0 => Activation::default(),
+                _ => Activation::decode(reader)?,
+            },
         };
         if tag & TAG_GRANTS != 0 {
             properties.grant(Granted::decode(reader)?);
@@ -331,35 +319,13 @@ fn check_binding(role: &'static str, binding: &Binding) -> Result<(), Properties
     Ok(binding.limits.check(role)?)
 }
 
-fn encode_binding(binding: &Binding, writer: &mut Writer) {
-    writer.raw(&binding.digest.0);
-    writer.bytes(&binding.params);
-    writer.number(binding.fuel);
-}
-
-fn decode_binding(reader: &mut Reader) -> Result<Binding, DecodeError> {
-    Ok(Binding {
-        digest: reader.digest()?,
-        params: reader.bytes("params", PARAMS_BYTES_MAX)?,
-        fuel: reader.number()?,
-        limits: GuestLimits::default(),
-    })
-}
-
-fn decode_flag(reader: &mut Reader) -> Result<bool, DecodeError> {
-    match reader.byte()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(DecodeError::Malformed("a flag")),
-    }
-}
-
 /// The buckets that a node knows, each with its generation: an immutable snapshot, handed to its shards.
 pub type BucketTable = BTreeMap<BucketName, Properties>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn encoded(properties: &Properties) -> Bytes {
         let mut writer = Writer::default();

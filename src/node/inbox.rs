@@ -11,6 +11,7 @@ use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
 use crate::dynamo::coordinator::restore::RestoreError;
+use crate::dynamo::coordinator::unmerge::{UnmergeError, UnmergeRequest, Unmerged};
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
@@ -23,7 +24,7 @@ use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
 use crate::dynamo::replica::saved::Saved;
 use crate::dynamo::replica::storage::StorageError;
-use crate::dynamo::replica::stretch::Stretch;
+use crate::dynamo::replica::stretch::{Listed, Stretch};
 use crate::dynamo::ring::change::ChangeId;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
@@ -37,6 +38,7 @@ pub const INBOX_MAX: usize = 16 * 1024;
 pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
 pub type ListOutcome = Result<Box<Keys>, GetError>;
+pub type UnmergeOutcome = Result<Unmerged, UnmergeError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
 pub type RestoreOutcome = Result<(), RestoreError>;
 /// A node's own record of a key, and what merges on put replaced.
@@ -101,6 +103,16 @@ pub enum Input {
     Inspect {
         key: Key,
         reply: oneshot::Sender<Inspection>,
+    },
+    /// Name the keys of your own copies.
+    ListOwn {
+        stretch: Stretch,
+        reply: oneshot::Sender<Result<Listed, StorageError>>,
+    },
+    Unmerge {
+        request: Box<UnmergeRequest>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<UnmergeOutcome>,
     },
     Activity(oneshot::Sender<Activity>),
     /// Keys in conflict, by bucket.

@@ -9,11 +9,17 @@ use super::dialing::{Identity, frames, letters};
 use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
 use super::registry::Registry;
+use super::shadows::{Report, Shadows};
 use super::switchboard::Switchboard;
+use super::unmerging::stretch;
+use crate::dynamo::bucket::{Binding, GuestLimits};
 use crate::dynamo::codec::Reader;
-use crate::dynamo::names::{Digest, NodeId};
+use crate::dynamo::names::{BucketName, Digest, NodeId};
+use crate::dynamo::ring::partition::PartitionId;
+use crate::limits::FUEL_MAX;
 use crate::wire::proto::peer as proto;
 use crate::wire::proto::peer::peer_server::Peer;
+use crate::wire::unmerging;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use std::pin::Pin;
@@ -35,6 +41,7 @@ pub struct PeerService {
     pub switchboard: Switchboard,
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
+    pub shadows: Arc<Shadows>,
 }
 
 #[tonic::async_trait]
@@ -87,15 +94,108 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::StagePluginRequest>,
     ) -> Result<Response<proto::StagePluginResponse>, Status> {
-        let digest = decode_digest(request.into_inner().digest)?;
-        let outcome = self.plugins.stage(digest).await;
+        let proto::StagePluginRequest { digest, rehearse } = request.into_inner();
+        let digest = decode_digest(digest)?;
+        let rehearsed = match rehearse {
+            None => match self.plugins.stage(digest).await {
+                Ok(()) => Ok(None),
+                Err(error) => Err(format!("{error:#}")),
+            },
+            Some(proto::Rehearse { params, fuel }) => {
+                let binding = Binding {
+                    digest,
+                    params,
+                    fuel: fuel.clamp(1, FUEL_MAX),
+                    limits: GuestLimits::default(),
+                };
+                let rehearsed = self.plugins.rehearse(binding).await;
+                rehearsed.map(Some).map_err(|error| error.to_string())
+            }
+        };
+        let (rehearsed, message) = match rehearsed {
+            Ok(rehearsed) => (Some(rehearsed), String::new()),
+            Err(why) => (None, why),
+        };
+        let is_ready = rehearsed.is_some();
+        let rehearsed = rehearsed.flatten();
         Ok(Response::new(proto::StagePluginResponse {
-            is_ready: outcome.is_ok(),
-            message: outcome
-                .err()
-                .map(|error| format!("{error:#}"))
+            is_ready,
+            message,
+            rehearsal: rehearsed
+                .map(|found| Bytes::copy_from_slice(&found.hash.0))
                 .unwrap_or_default(),
+            calls: rehearsed.map_or(0, |found| found.calls),
         }))
+    }
+
+    async fn list_own(
+        &self,
+        request: Request<proto::ListOwnRequest>,
+    ) -> Result<Response<proto::ListOwnResponse>, Status> {
+        let asked = request.into_inner();
+        let bucket = BucketName::new(&asked.bucket);
+        let bucket = bucket.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let partition = u16::try_from(asked.partition).ok().map(PartitionId);
+        let partition = partition.filter(|found| found.0 < self.identity.partitions.count());
+        let partition = partition.ok_or_else(|| Status::invalid_argument("no such partition"))?;
+        let listed = self
+            .switchboard
+            .list_own(stretch(bucket, partition, asked.after));
+        let listed = listed
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(proto::ListOwnResponse {
+            keys: listed.keys.into_iter().map(|listed| listed.key).collect(),
+            more: listed.more,
+        }))
+    }
+
+    async fn unmerge(
+        &self,
+        request: Request<proto::UnmergeRequest>,
+    ) -> Result<Response<proto::UnmergeResponse>, Status> {
+        let requests = unmerging::decode_request(request.into_inner());
+        let requests = requests.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let outcomes = self.switchboard.unmerge(requests).await;
+        let outcomes = outcomes.into_iter().map(unmerging::encode_outcome);
+        Ok(Response::new(proto::UnmergeResponse {
+            outcomes: outcomes.collect(),
+        }))
+    }
+
+    async fn shadow_report(
+        &self,
+        request: Request<proto::ShadowReportRequest>,
+    ) -> Result<Response<proto::ShadowReportResponse>, Status> {
+        let bucket = BucketName::new(&request.into_inner().bucket);
+        let bucket = bucket.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let report = self.shadows.report(&bucket).map(encode_report);
+        Ok(Response::new(report.unwrap_or_default()))
+    }
+}
+
+/// What this node found, for another one to add up.
+pub fn encode_report(report: Report) -> proto::ShadowReportResponse {
+    let differences = report.differences.into_iter();
+    proto::ShadowReportResponse {
+        shadow: Bytes::copy_from_slice(&report.binding.digest.0),
+        calls: report.calls,
+        same: report.same,
+        different: report.different,
+        failed: report.failed,
+        last_failure: report.last_failure,
+        dropped: report.dropped,
+        differences: differences
+            .map(|(key, (active, shadow))| proto::ShadowDifference {
+                key,
+                active,
+                shadow,
+            })
+            .collect(),
+        active_fuel: report.active.fuel.into(),
+        shadow_fuel: report.shadow.fuel.into(),
+        active_bytes: report.active.bytes,
+        shadow_bytes: report.shadow.bytes,
     }
 }
 

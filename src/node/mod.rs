@@ -4,6 +4,7 @@
 //!
 //! Invariant: a shard never waits for the disk, a peer or a guest; whatever it waits for comes as an event.
 
+mod asking;
 pub mod backups;
 pub mod clock;
 pub mod commit;
@@ -23,7 +24,10 @@ pub mod readiness;
 pub mod registry;
 pub mod repairs;
 pub mod server;
+pub mod shadows;
 pub mod shard;
+pub mod staging;
 pub mod store;
 mod suspects;
 pub mod switchboard;
+pub mod unmerging;

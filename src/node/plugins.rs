@@ -46,6 +46,15 @@ pub enum PushError {
     Upload(#[from] UploadError),
     #[error(transparent)]
     Registry(#[from] super::registry::RegistryError),
+    /// Nothing was kept of it.
+    #[error(
+        "P063 {name}@{version} is the plugin {holder} already; raise the version in the description of the new one and push it again"
+    )]
+    Taken {
+        name: String,
+        version: String,
+        holder: Digest,
+    },
 }
 
 impl Plugins {
@@ -66,10 +75,26 @@ impl Plugins {
     ///
     /// Returns what it is and how many nodes have it ready.
     pub async fn push(&self, bytes: Bytes) -> Result<(Digest, PluginFacts, usize), PushError> {
+        let was_here = self.library.contains(digest_of(&bytes));
         let admitted = self.library.admit(bytes).await?;
         let digest = admitted.digest;
         let facts = facts(&admitted);
-        if self.registry.catalog().plugin(digest).is_none() {
+        let catalog = self.registry.catalog();
+        let is_new = catalog.plugin(digest).is_none();
+        if let Some(holder) = catalog.holder_of(&facts.name, &facts.version, digest)
+            && is_new
+        {
+            if !was_here {
+                self.library.remove(digest)?;
+            }
+            let PluginFacts { name, version, .. } = facts;
+            return Err(PushError::Taken {
+                name,
+                version,
+                holder,
+            });
+        }
+        if is_new {
             let fact = Fact::Plugin(facts.clone());
             self.registry
                 .edit(Subject::Plugin(digest), fact, true)
@@ -82,6 +107,7 @@ impl Plugins {
         let stage = self.peers.connected().into_iter().map(|(peer, channel)| async move {
             let request = proto::StagePluginRequest {
                 digest: Bytes::copy_from_slice(&digest.0),
+                rehearse: None,
             };
             let mut client = client(channel);
             match tokio::time::timeout(STAGE_TIMEOUT, client.stage_plugin(request)).await {

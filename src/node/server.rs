@@ -19,6 +19,7 @@ use super::office::Office;
 use super::peers::Peers;
 use super::plugins::Plugins;
 use super::registry::Registry;
+use super::shadows::Shadows;
 use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
@@ -61,6 +62,7 @@ pub struct Node {
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
     pub guests: Arc<Guests>,
+    pub shadows: Arc<Shadows>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -88,8 +90,10 @@ impl Node {
         let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
             .context("starting the committing thread")?;
         let (progress, progressed) = mpsc::channel(PROGRESS_MAX);
+        let shadows = Arc::new(Shadows::default());
+        let outlets = (progress, Arc::clone(&shadows));
         let (switchboard, shards) =
-            start_shards(&config, clock, &foundation, &committer, &progress)?;
+            start_shards(&config, clock, &foundation, &committer, &outlets)?;
         let (office, registry) = Office::open(
             foundation.identity,
             foundation.catalog,
@@ -115,6 +119,7 @@ impl Node {
             feed: foundation.feed,
             metrics: foundation.metrics,
             guests: foundation.guests,
+            shadows,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -221,6 +226,7 @@ impl Node {
             switchboard: self.switchboard.clone(),
             registry: Arc::clone(&self.registry),
             plugins: Arc::clone(&self.plugins),
+            shadows: Arc::clone(&self.shadows),
         }
     }
 
@@ -295,7 +301,7 @@ fn start_shards(
     clock: Clock,
     foundation: &Foundation,
     committer: &Committer,
-    progress: &mpsc::Sender<Progress>,
+    (progress, shadows): &(mpsc::Sender<Progress>, Arc<Shadows>),
 ) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
     let partitions = foundation.identity.partitions;
     let alone = Placement::alone(partitions, foundation.identity.me.clone());
@@ -327,6 +333,7 @@ fn start_shards(
             committing: committer.handle(),
             guests: Arc::clone(&foundation.guests),
             progress: progress.clone(),
+            shadows: Arc::clone(shadows),
             tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };

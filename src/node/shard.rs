@@ -10,8 +10,10 @@ use super::feed::tail::Tail;
 use super::guests::Guests;
 use super::inbox::{
     GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs, RestoreOutcome,
+    UnmergeOutcome,
 };
 use super::peers::Peers;
+use super::shadows::Shadows;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
@@ -35,6 +37,7 @@ pub struct Outlets {
     /// Who tells the other nodes how far this one is with its transfers.
     pub progress: mpsc::Sender<Progress>,
     pub tail: Arc<Tail>,
+    pub shadows: Arc<Shadows>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -57,6 +60,7 @@ struct Clients {
     puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
     lists: HashMap<ClientId, oneshot::Sender<ListOutcome>>,
     restores: HashMap<ClientId, oneshot::Sender<RestoreOutcome>>,
+    unmerges: HashMap<ClientId, oneshot::Sender<UnmergeOutcome>>,
 }
 
 impl Shard {
@@ -180,9 +184,28 @@ impl Shard {
                     timeout_ms,
                 });
             }
+            Input::Unmerge {
+                request,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.unmerges.insert(client, reply);
+                self.step(Event::Unmerge {
+                    client,
+                    request,
+                    timeout_ms,
+                });
+            }
+            Input::ListOwn { stretch, reply } => {
+                drop(reply.send(self.machine.list_own(&stretch))); // As with `Inspect`.
+            }
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
-            Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Buckets(buckets) => {
+                self.outlets.shadows.learn(&buckets);
+                self.step(Event::Buckets(buckets));
+            }
             Input::Removed(removed) => self.step(Event::Removed(removed)),
             Input::Peer { node, is_connected } => self.step(Event::Peer { node, is_connected }),
             Input::Placement(placement) => self.step(Event::Placement(placement)),
@@ -261,6 +284,11 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::ReplyUnmerge { client, outcome } => {
+                if let Some(reply) = self.clients.unmerges.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
             Effect::ReplyList { client, outcome } => {
                 if let Some(reply) = self.clients.lists.remove(&client) {
                     drop(reply.send(outcome));
@@ -284,9 +312,16 @@ impl Shard {
     fn ask(&self, ticket: Ticket, question: Question, timeout_ms: u64) {
         let guests = Arc::clone(&self.outlets.guests);
         let inbox = self.outlets.inbox.clone();
+        let shadows = Arc::clone(&self.outlets.shadows);
+        let tried = shadows.sample(&question);
         self.outlets.runtime.spawn(async move {
             let answer = guests.ask(question, timeout_ms).await;
+            let said = tried.is_some().then(|| answer.clone());
             drop(inbox.send(Input::Answered { ticket, answer }).await);
+            // The client has its answer already.
+            if let (Some(tried), Some(said)) = (tried, said) {
+                shadows.compare(tried, said, guests.workers()).await;
+            }
         });
     }
 }

@@ -16,6 +16,7 @@ pub mod inspection;
 pub mod laws;
 pub mod library;
 mod plugin;
+pub mod rehearsal;
 mod shelf;
 pub mod upload_error;
 pub mod workers;

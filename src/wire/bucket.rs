@@ -2,6 +2,7 @@
 
 use super::guests;
 use super::proto::v1 as proto;
+use crate::dynamo::bucket::activation::Retention;
 use crate::dynamo::bucket::{Ack, Binding, GuestLimits, Policy, Properties, PropertiesError};
 use crate::dynamo::names::Digest;
 use crate::limits::FUEL_DEFAULT;
@@ -63,6 +64,7 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         ttl_ms: properties.ttl_ms.filter(|ms| *ms > 0),
         generation: defaults.generation,
+        retention: decode_retention(&properties),
         ..Properties::default()
     };
     let unknown_mode = || PropertiesDecodeError::Choice {
@@ -73,6 +75,19 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
     guests::decode_onto(&mut decoded, &properties).ok_or_else(unknown_mode)?;
     decoded.check()?;
     Ok(decoded)
+}
+
+/// How much is to be kept of what merges replaced; out of bounds is seen by the check of the properties.
+fn decode_retention(properties: &proto::Properties) -> Retention {
+    let defaults = Retention::default();
+    let size = |given: u64| usize::try_from(given).unwrap_or(usize::MAX);
+    Retention {
+        merges: properties
+            .retain_merges
+            .map_or(defaults.merges, |merges| size(u64::from(merges))),
+        age_ms: properties.retain_ms.unwrap_or(defaults.age_ms),
+        bytes: properties.retain_bytes.map_or(defaults.bytes, size),
+    }
 }
 
 /// Every field set, for people and programs that want to know.
@@ -96,6 +111,9 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         value_bytes_max: Some(properties.value_bytes_max as u64),
         value_bytes_warn: Some(properties.value_bytes_warn.unwrap_or(0) as u64),
         ttl_ms: Some(properties.ttl_ms.unwrap_or(0)),
+        retain_merges: Some(properties.retention.merges as u32),
+        retain_ms: Some(properties.retention.age_ms),
+        retain_bytes: Some(properties.retention.bytes as u64),
         ..proto::Properties::default()
     };
     guests::encode_onto(&mut encoded, properties);
@@ -186,7 +204,8 @@ fn decode_binding(
     })
 }
 
-fn encode_binding(binding: &Binding) -> proto::Binding {
+/// A plugin as a bucket uses it.
+pub fn encode_binding(binding: &Binding) -> proto::Binding {
     proto::Binding {
         plugin: binding.digest.to_string(),
         params: binding.params.clone(),

@@ -26,7 +26,10 @@ pub fn decode_onto(decoded: &mut Properties, asked: &proto::Properties) -> Optio
 
 /// Every field set.
 pub fn encode_onto(encoded: &mut proto::Properties, properties: &Properties) {
-    encoded.resolver_limits = properties.resolver().map(|b| encode_limits(&b.limits));
+    encoded.resolver_limits = properties
+        .policy
+        .resolver()
+        .map(|b| encode_limits(&b.limits));
     let validator = properties.validator.as_ref();
     encoded.validator_limits = validator.map(|b| encode_limits(&b.limits));
     let mode = match properties.validator_mode {

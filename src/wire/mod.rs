@@ -5,6 +5,7 @@
 //!
 //! Invariant: what was sent by this release decodes to what was meant; anything else decodes to an error.
 
+pub mod activation;
 pub mod bucket;
 pub mod fingerprints;
 mod guests;
@@ -15,6 +16,7 @@ pub mod proto;
 pub mod put_error;
 pub mod repair;
 pub mod resolved;
+pub mod unmerging;
 mod vouching;
 pub mod warning;
 pub mod watch;

@@ -16,7 +16,7 @@ use crate::dynamo::machine::message::{Message, ReplicaFailure};
 use crate::dynamo::names::{BucketName, Key, NameError, NodeId, Ticket};
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::replica::stretch::Listed;
-use crate::limits::RETAINED_MERGES_MAX;
+use crate::limits::versions::RETAINED_MERGES_READ_MAX;
 use bytes::Bytes;
 use proto::envelope::Body;
 
@@ -223,7 +223,7 @@ fn decode_failure(failure: proto::Failure) -> ReplicaFailure {
 }
 
 fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
-    if write.replaced.len() > 2 * RETAINED_MERGES_MAX {
+    if write.replaced.len() > RETAINED_MERGES_READ_MAX {
         return Err(PeerDecodeError::TooMany("merges"));
     }
     let replaced = write.replaced.into_iter().map(Replaced::decode);

@@ -17,9 +17,8 @@ use crate::dynamo::repair::hash_tree::{LeafSet, Leaves};
 use crate::dynamo::repair::inquiry::{Answer, Ask, Refusal};
 use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::partition::PartitionId;
-use crate::limits::{
-    N_MAX, PARTITIONS_MAX, RETAINED_MERGES_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES,
-};
+use crate::limits::versions::RETAINED_MERGES_READ_MAX;
+use crate::limits::{N_MAX, PARTITIONS_MAX, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX, TREE_LEAVES};
 use bytes::Bytes;
 
 pub fn encode_ask(partition: PartitionId, n: u8, ask: &Ask) -> proto::Repair {
@@ -196,7 +195,7 @@ fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
     let (what, found, limit) = (
         "number of merges",
         copied.replaced.len(),
-        2 * RETAINED_MERGES_MAX,
+        RETAINED_MERGES_READ_MAX,
     );
     if found > limit {
         return Err(RepairDecodeError::Bound { what, found, limit });
@@ -257,6 +256,7 @@ mod tests {
             dot: Dot { actor, counter },
             merged_by: None,
             merged_at_ms: 5,
+            provenance: None,
             inputs: vec![version],
         };
         (object, vec![replaced])

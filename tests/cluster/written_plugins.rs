@@ -31,6 +31,12 @@ pub fn sleeper(name: &str, body: &str) -> Bytes {
     translate(name, &[("resolver", &resolve(&body)), ("more", table)])
 }
 
+/// The same under another version: three numbers of one digit.
+pub fn versioned(name: &str, version: &str, body: &str) -> Bytes {
+    let text = TEXT.replace("1.2.3", version);
+    translated(&text, name, &[("resolver", &resolve(body))])
+}
+
 fn resolve(body: &str) -> String {
     format!(
         r#"(func (export "cm32p2|rejoin:plugin/resolver@1|resolve")
@@ -61,6 +67,10 @@ pub fn mute() -> Vec<u8> {
 }
 
 fn translate(name: &str, functions: &[(&str, &str)]) -> Bytes {
+    translated(TEXT, name, functions)
+}
+
+fn translated(text: &str, name: &str, functions: &[(&str, &str)]) -> Bytes {
     let name_length = format!(r"\{:02x}\00\00\00", name.len());
     let plain = [
         ("memory", "2"),
@@ -71,7 +81,7 @@ fn translate(name: &str, functions: &[(&str, &str)]) -> Bytes {
     ];
     let empty = [("resolver", ""), ("validator", ""), ("more", "")];
     let places = functions.iter().chain(&plain).chain(&empty);
-    let text = places.fold(TEXT.to_owned(), |text, (place, put)| {
+    let text = places.fold(text.to_owned(), |text, (place, put)| {
         text.replace(&format!("{{{place}}}"), put)
     });
     wat::parse_str(text).expect("the text is a module").into()

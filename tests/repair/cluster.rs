@@ -299,7 +299,8 @@ impl Cluster {
                 }
                 Effect::ReplyGet { .. }
                 | Effect::ReplyList { .. }
-                | Effect::ReplyRestore { .. } => self.replies += 1,
+                | Effect::ReplyRestore { .. }
+                | Effect::ReplyUnmerge { .. } => self.replies += 1,
                 Effect::Ask {
                     ticket, question, ..
                 } => {

@@ -559,6 +559,7 @@ impl World {
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
             Effect::ReplyRestore { .. } => unreachable!("no client of this world restores"),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
+            Effect::ReplyUnmerge { .. } => unreachable!("nobody undoes merges here"),
             Effect::Progress {
                 change,
                 partition,

@@ -466,6 +466,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.got(&outcome));
             }
+            Effect::ReplyUnmerge { .. } => unreachable!("no script undoes merges"),
             Effect::ReplyList { outcome, .. } => self.told.push(listed(&outcome)),
             Effect::ReplyPut { client, outcome } => {
                 if let Ok(reply) = &outcome {

@@ -13,9 +13,14 @@ mod tool;
 
 mod running;
 
+mod activation;
+mod shadow;
+mod unmerge;
+
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::{print_json, short};
+use super::plugin_arguments::Versions;
 use crate::wasm::guest::Laws;
 use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
@@ -51,6 +56,25 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
             let plugin = find(&plugin, &connection).await?;
             running::logs(plugin, lines, &connection, server.json).await
         }
+        Plugin::Versions(command) => {
+            let connection = Connection::open(server).await?;
+            versions(command, &connection, server.json).await
+        }
+    }
+}
+
+async fn versions(command: Versions, connection: &Connection, json: bool) -> anyhow::Result<()> {
+    match command {
+        Versions::Activate(activate) => activation::activate(*activate, connection, json).await,
+        Versions::Rollback { bucket, to } => {
+            activation::rollback(bucket, to, connection, json).await
+        }
+        Versions::History { bucket } => activation::history(bucket, connection, json).await,
+        Versions::Pause { bucket } => activation::pause(bucket, true, connection, json).await,
+        Versions::Resume { bucket } => activation::pause(bucket, false, connection, json).await,
+        Versions::Unmerge(unmerge) => unmerge::run(unmerge, connection, json).await,
+        Versions::Shadow(shadow) => shadow::shadow(*shadow, connection, json).await,
+        Versions::ShadowReport { bucket } => shadow::report(bucket, connection, json).await,
     }
 }
 
@@ -134,7 +158,9 @@ pub async fn find(wanted: &str, connection: &Connection) -> anyhow::Result<Strin
     let plugins = connection.plugins().list(asked).await?.into_inner().plugins;
     let plugins = plugins.into_iter().filter_map(|status| status.plugin);
     let fits = |plugin: &proto::Plugin| {
-        plugin.name == wanted || (wanted.len() >= 6 && plugin.digest.starts_with(wanted))
+        let version = format!("{}@{}", plugin.name, plugin.version);
+        [&plugin.name, &version].contains(&&wanted.to_owned())
+            || (wanted.len() >= 6 && plugin.digest.starts_with(wanted))
     };
     let found: Vec<proto::Plugin> = plugins.filter(fits).collect();
     match found.as_slice() {

@@ -2,34 +2,40 @@
 //!
 //! Invariant: limits of a guest that is not bound are nobody's, and are not stored.
 
-use super::guests::Granted;
+use super::guests::{Granted, ValidatorMode};
 use super::{Binding, Policy, Properties};
 
-impl Properties {
-    /// The bucket's resolver, if it has one.
-    pub fn resolver(&self) -> Option<&Binding> {
-        match &self.policy {
-            Policy::Resolver(binding) => Some(binding),
-            Policy::Siblings | Policy::LastWriteWins => None,
+impl Granted {
+    /// The limits of two bindings; one that is missing grants nothing special.
+    pub(super) fn to(resolver: Option<&Binding>, validator: Option<&Binding>) -> Self {
+        let limits = |binding: Option<&Binding>| binding.map(|binding| binding.limits);
+        Self {
+            resolver: limits(resolver).unwrap_or_default(),
+            validator: limits(validator).unwrap_or_default(),
+            mode: ValidatorMode::default(),
         }
     }
 
+    pub(super) fn give(&self, policy: &mut Policy, validator: &mut Option<Binding>) {
+        if let Policy::Resolver(binding) = policy {
+            binding.limits = self.resolver;
+        }
+        if let Some(binding) = validator {
+            binding.limits = self.validator;
+        }
+    }
+}
+
+impl Properties {
     pub(super) fn granted(&self) -> Granted {
-        let limits = |binding: Option<&Binding>| binding.map(|binding| binding.limits);
         Granted {
-            resolver: limits(self.resolver()).unwrap_or_default(),
-            validator: limits(self.validator.as_ref()).unwrap_or_default(),
             mode: self.validator_mode,
+            ..Granted::to(self.policy.resolver(), self.validator.as_ref())
         }
     }
 
     pub(super) fn grant(&mut self, granted: Granted) {
-        if let Policy::Resolver(binding) = &mut self.policy {
-            binding.limits = granted.resolver;
-        }
-        if let Some(binding) = &mut self.validator {
-            binding.limits = granted.validator;
-        }
+        granted.give(&mut self.policy, &mut self.validator);
         self.validator_mode = granted.mode;
     }
 }

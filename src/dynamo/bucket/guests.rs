@@ -88,7 +88,7 @@ impl GuestLimits {
         within("fuel_per_second", self.fuel_per_second, 1, max)
     }
 
-    fn encode(&self, writer: &mut Writer) {
+    pub(super) fn encode(&self, writer: &mut Writer) {
         writer.number(self.memory_bytes as u64);
         writer.number(self.wall_ms);
         writer.number(self.output_bytes as u64);
@@ -96,7 +96,7 @@ impl GuestLimits {
         writer.number(self.fuel_per_second);
     }
 
-    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+    pub(super) fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
             memory_bytes: reader.number_max("a guest's memory", GUEST_MEMORY_BYTES_MAX)?,
             wall_ms: reader.number()?,

@@ -141,6 +141,9 @@ impl Get {
 
     fn reconcile(&mut self) -> Step {
         let siblings = canonical_siblings(&self.merged, self.wall_ms);
+        if let Some(reason) = self.properties.paused() {
+            return self.answer(siblings, Resolved::Siblings { reason });
+        }
         match &self.properties.policy {
             Policy::Siblings if siblings.len() == 1 => self.answer(siblings, Resolved::Single),
             Policy::Siblings => {
@@ -204,7 +207,7 @@ impl Get {
     /// The resolver was asked; says until when it is waited for.
     pub fn on_asked(&mut self, now: Millis) -> Millis {
         let deadline = self.deadline;
-        let Some(binding) = self.properties.resolver() else {
+        let Some(binding) = self.properties.policy.resolver() else {
             return deadline;
         };
         let until = resolve_by(now, deadline, binding);
@@ -255,6 +258,7 @@ impl Get {
             } => {
                 let late = self
                     .properties
+                    .policy
                     .resolver()
                     .map(|binding| out_of_time(binding, slice.0, now).to_string());
                 let reason = late.unwrap_or_default();

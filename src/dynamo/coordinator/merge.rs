@@ -7,13 +7,15 @@
 
 use super::super::bucket::{Binding, Policy};
 use super::super::causality::context::Context;
+use super::super::causality::dot::Dot;
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
-use super::super::names::{Digest, Key};
+use super::super::names::{Digest, Key, NodeId};
 use super::super::reconcile::answer::Answer;
-use super::super::reconcile::question::{Ask, Question, canonical, distinct};
+use super::super::reconcile::question::{Ask, Question, distinct};
 use super::super::reconcile::verdict::{Verdict, believe, last_write_wins};
 use super::super::replica::copy::MergeInputs;
+use super::super::replica::record::{Provenance, fingerprint};
 
 /// A version that is ready for its dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +29,15 @@ pub struct Store {
 /// A merge that waits for its result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Merge {
-    /// The uncovered siblings and the client's value, in canonical order.
-    siblings: Vec<Version>,
+    /// The uncovered siblings and the client's value, in canonical order, each with its dot if it has one.
+    siblings: Vec<(Version, Option<Dot>)>,
     /// Tombstones, and what has expired: kept as inputs, not shown to the resolver.
-    hidden: Vec<Version>,
+    hidden: Vec<(Version, Option<Dot>)>,
     covered: Context,
+    /// Wall clock of the coordinator.
+    wall_ms: u64,
+    /// Who coordinates it, and in which epoch of the bucket.
+    origin: Option<(NodeId, u64)>,
 }
 
 impl Merge {
@@ -40,45 +46,60 @@ impl Merge {
         let mut covered = context.clone();
         covered.join(&local.context());
         let wall_ms = version.written_at_ms;
-        let versions = uncovered.versions().map(|(_, version)| version.clone());
-        let (mut siblings, hidden): (Vec<_>, Vec<_>) =
-            versions.partition(|version| version.is_live(wall_ms));
-        siblings.push(version);
+        let versions = uncovered.versions();
+        let versions = versions.map(|(dot, version)| (version.clone(), Some(dot)));
+        let inputs = versions.chain([(version, None)]).collect();
+        Self::again(inputs, covered, wall_ms)
+    }
+
+    /// Of versions that stood before, or still do, in the place of all that `covered` covers.
+    pub fn again(inputs: Vec<(Version, Option<Dot>)>, covered: Context, wall_ms: u64) -> Self {
+        let (mut siblings, hidden): (Vec<_>, Vec<_>) = inputs
+            .into_iter()
+            .partition(|(version, _)| version.is_live(wall_ms));
+        siblings.sort();
         Self {
-            siblings: canonical(siblings),
+            siblings,
             hidden,
             covered,
+            wall_ms,
+            origin: None,
         }
     }
 
     /// Of the siblings that stand under a key; none if they say only one thing.
     pub fn within(local: &Object, policy: &Policy, wall_ms: u64) -> Option<Self> {
-        let siblings = distinct(local, policy, wall_ms);
-        if siblings.len() < 2 {
+        if distinct(local, policy, wall_ms).len() < 2 {
             return None;
         }
-        let versions = local.versions().map(|(_, version)| version.clone());
-        Some(Self {
-            siblings,
-            hidden: versions
-                .filter(|version| !version.is_live(wall_ms))
-                .collect(),
-            covered: local.context(),
-        })
+        let versions = local.versions();
+        let inputs = versions.map(|(dot, version)| (version.clone(), Some(dot)));
+        Some(Self::again(inputs.collect(), local.context(), wall_ms))
+    }
+
+    /// Notes where it is made: at this node, in this epoch of the bucket.
+    pub fn at(mut self, node: &NodeId, epoch: u64) -> Self {
+        self.origin = Some((node.clone(), epoch));
+        self
+    }
+
+    fn shown(&self) -> Vec<Version> {
+        let siblings = self.siblings.iter();
+        siblings.map(|(version, _)| version.clone()).collect()
     }
 
     pub fn question(&self, key: Key, binding: Binding) -> Question {
         Question {
             key,
             binding,
-            ask: Ask::Resolve(self.siblings.clone()),
+            ask: Ask::Resolve(self.shown()),
         }
     }
 
     /// What the built-in policy stores at this time of the coordinator's clock.
     pub fn by_write_time(self, wall_ms: u64) -> Option<Store> {
-        let latest = last_write_wins(&self.siblings, wall_ms)?;
-        Some(self.into_store(latest, None))
+        let latest = last_write_wins(&self.shown(), wall_ms)?;
+        Some(self.into_store(latest, None, 0))
     }
 
     /// What the resolver's answer stores, and its fuel; or why the siblings stay.
@@ -88,21 +109,44 @@ impl Merge {
         binding: &Binding,
         value_bytes_max: usize,
     ) -> Result<(Store, u64), String> {
-        match believe(answer, binding, &self.siblings, value_bytes_max) {
+        match believe(answer, binding, &self.shown(), value_bytes_max) {
             Verdict::One { version, fuel } => {
-                Ok((self.into_store(version, Some(binding.digest)), fuel))
+                Ok((self.into_store(version, Some(binding.digest), fuel), fuel))
             }
             Verdict::Siblings { reason } => Err(reason),
         }
     }
 
-    fn into_store(self, version: Version, merged_by: Option<Digest>) -> Store {
-        let mut inputs = self.siblings;
-        inputs.extend(self.hidden);
+    /// The one version that there is; none if there are several, which somebody has to resolve.
+    pub fn alone(&self) -> Option<Store> {
+        match self.siblings.as_slice() {
+            [(version, _)] => Some(self.clone().into_store(version.clone(), None, 0)),
+            _ => None,
+        }
+    }
+
+    fn into_store(self, version: Version, merged_by: Option<Digest>, fuel: u64) -> Store {
+        let shown = self.siblings.len();
+        let inputs = self.siblings.into_iter().chain(self.hidden);
+        let (inputs, dots): (Vec<Version>, Vec<Option<Dot>>) = inputs.unzip();
+        let provenance = self.origin.map(|(node, epoch)| Provenance {
+            dots,
+            shown,
+            epoch,
+            fuel,
+            node,
+            result: fingerprint(&version),
+        });
+        let merge = MergeInputs {
+            merged_by,
+            merged_at_ms: self.wall_ms,
+            inputs,
+            provenance,
+        };
         Store {
             context: self.covered,
             version,
-            merge: Some(MergeInputs { merged_by, inputs }),
+            merge: Some(merge),
         }
     }
 }

@@ -16,4 +16,5 @@ pub mod request;
 pub mod restore;
 pub mod seat;
 pub mod slice;
+pub mod unmerge;
 pub mod warning;

@@ -26,6 +26,7 @@ use super::warning::Warning;
 mod converging;
 mod judging;
 mod replicating;
+mod unmerging;
 
 /// What the router has to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +97,11 @@ pub enum Origin {
     },
     /// Nobody asked: this node makes one of the siblings that stand under the key.
     Background(Key),
+    /// The undoing of bad merges: it is stored merged, or not at all.
+    Unmerge {
+        client: ClientId,
+        is_whole: bool,
+    },
 }
 
 impl Put {
@@ -198,6 +204,10 @@ impl Put {
             ..
         } = &self.request;
         let merge = Merge::of(version.clone(), context, local, uncovered);
+        let merge = merge.at(&self.me, self.properties.activation.epoch);
+        if let Some(reason) = self.properties.paused() {
+            return self.keep_siblings(reason);
+        }
         match &self.properties.policy {
             Policy::Siblings => self.store_plain(context.clone()),
             Policy::LastWriteWins => match merge.by_write_time(version.written_at_ms) {
@@ -237,8 +247,8 @@ impl Put {
 
     /// The write is kept beside the siblings that it could not be merged with.
     fn keep_siblings(&mut self, reason: String) -> Step {
-        if self.is_background() {
-            return self.fail(PutError::NotStored(reason));
+        if self.is_background() || matches!(self.origin, Origin::Unmerge { .. }) {
+            return self.fail(PutError::NotStored(reason)); // What stands stays.
         }
         self.resolved = Resolved::Siblings { reason };
         self.store_plain(self.request.context.clone())

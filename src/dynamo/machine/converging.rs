@@ -97,7 +97,10 @@ impl<S: Storage> Machine<S> {
         let Some(properties) = self.view.properties(key) else {
             return Lot::Park;
         };
-        if !properties.merge_on_put || properties.policy == Policy::Siblings {
+        if !properties.merge_on_put
+            || properties.policy == Policy::Siblings
+            || properties.paused().is_some()
+        {
             return Lot::Park;
         }
         match self.is_mergeable(key, &properties) {

@@ -3,6 +3,7 @@
 use super::super::coordinator::listing::Keys;
 use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
 use super::super::coordinator::restore::RestoreError;
+use super::super::coordinator::unmerge::{UnmergeError, Unmerged};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::repair::transfer::Stage;
@@ -40,6 +41,10 @@ pub enum Effect {
     ReplyRestore {
         client: ClientId,
         outcome: Result<(), RestoreError>,
+    },
+    ReplyUnmerge {
+        client: ClientId,
+        outcome: Result<Unmerged, UnmergeError>,
     },
     /// This shard has come so far with a partition of a change of the owners; the others have to know.
     Progress {

@@ -3,6 +3,7 @@
 use super::super::bucket::BucketTable;
 use super::super::bucket::removed::RemovedBuckets;
 use super::super::coordinator::request::{GetRequest, PutRequest};
+use super::super::coordinator::unmerge::UnmergeRequest;
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
@@ -34,6 +35,12 @@ pub enum Event {
     Restore {
         client: ClientId,
         saved: Box<Saved>,
+        timeout_ms: u64,
+    },
+    /// Undo the bad merges of a key that this node keeps.
+    Unmerge {
+        client: ClientId,
+        request: Box<UnmergeRequest>,
         timeout_ms: u64,
     },
     Message {

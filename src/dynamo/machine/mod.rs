@@ -28,3 +28,4 @@ mod restores;
 mod serving;
 mod sweeping;
 mod turn;
+mod unmerging;

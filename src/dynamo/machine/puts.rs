@@ -10,6 +10,7 @@ use super::super::coordinator::put::{self, Origin, Put};
 use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::coordinator::seat::Errand;
+use super::super::coordinator::unmerge::Unmerged;
 use super::super::names::{ClientId, Key, Millis, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::replica::copy::{CoordinateError, Coordinated};
@@ -79,12 +80,24 @@ impl<S: Storage> Machine<S> {
     pub(super) fn coordinate(
         &mut self,
         origin: Origin,
-        mut request: PutRequest,
+        request: PutRequest,
         admitted: Admitted,
         place: Place,
         deadline: Millis,
         effects: &mut Vec<Effect>,
     ) {
+        let ticket = self.open_put(origin, request, admitted, place, deadline);
+        self.with_put(ticket, effects, |put| put.begin());
+    }
+
+    pub(super) fn open_put(
+        &mut self,
+        origin: Origin,
+        mut request: PutRequest,
+        admitted: Admitted,
+        place: Place,
+        deadline: Millis,
+    ) -> Ticket {
         let Admitted { properties, seats } = admitted;
         let wall_ms = self.desk.now.wall_ms;
         request.version.written_at_ms = wall_ms;
@@ -103,8 +116,7 @@ impl<S: Storage> Machine<S> {
         let me = self.me.clone();
         let time = (self.desk.now.monotonic, deadline);
         let put = Put::start(origin, request, properties, me, (panel, place), time);
-        let ticket = self.desk.open(deadline, Conversation::Put(Box::new(put)));
-        self.with_put(ticket, effects, |put| put.begin());
+        self.desk.open(deadline, Conversation::Put(Box::new(put)))
     }
 
     pub(super) fn with_put(
@@ -374,6 +386,13 @@ impl<S: Storage> Machine<S> {
                 self.send(from, Message::ForwardReply { ticket, outcome }, effects);
             }
             Origin::Background(key) => self.on_converged(&key, &outcome),
+            Origin::Unmerge { client, is_whole } => {
+                let outcome = outcome.map(|reply| Unmerged::Rewritten {
+                    dot: reply.dot,
+                    is_whole,
+                });
+                effects.push(Effect::ReplyUnmerge { client, outcome });
+            }
         }
     }
 

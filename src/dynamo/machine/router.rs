@@ -232,6 +232,14 @@ impl<S: Storage> Machine<S> {
                 saved.key = self.living(saved.key);
                 self.on_restore(client, *saved, timeout_ms, effects);
             }
+            Event::Unmerge {
+                client,
+                mut request,
+                timeout_ms,
+            } => {
+                request.key = self.living(request.key);
+                self.on_unmerge(client, *request, timeout_ms, effects);
+            }
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
@@ -242,6 +250,7 @@ impl<S: Storage> Machine<S> {
                 let now = self.desk.now.monotonic;
                 self.background.convergence.rearm(now);
                 self.background.on_buckets(&self.view.buckets, &buckets);
+                self.copies.keep_merges(&buckets);
                 self.view.buckets = buckets;
                 self.look_around(effects);
             }

@@ -9,3 +9,4 @@ pub mod catalog;
 pub mod facts;
 pub mod grade;
 pub mod row;
+pub mod versions;

@@ -5,6 +5,7 @@
 //!
 //! Invariant: a dot is made only under an actor that this process drew for this life of the record (law 4).
 
+use super::super::bucket::activation::Retention;
 use super::super::bucket::removed::RemovedBuckets;
 use super::super::causality::context::Context;
 use super::super::causality::dot::{Actor, ActorSource, Dot, Incarnation};
@@ -17,7 +18,7 @@ use super::counters::Counters;
 use super::fingerprint::{Noted, fingerprint};
 use super::layout::Place;
 use super::ledger::Ledger;
-use super::record::{Record, Replaced};
+use super::record::{Provenance, Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
 use super::vouches::Vouches;
 use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
@@ -68,7 +69,9 @@ pub struct Coordinated {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeInputs {
     pub merged_by: Option<super::super::names::Digest>,
+    pub merged_at_ms: u64,
     pub inputs: Vec<Version>,
+    pub provenance: Option<Provenance>,
 }
 
 /// The copies of one shard.
@@ -82,6 +85,8 @@ pub struct Copies<S> {
     pub(super) noted: Vec<Noted>,
     /// Keys that nothing may be written of unnoticed.
     pub(super) vouches: Vouches,
+    /// How much is kept of what merges replaced, where a bucket says so.
+    pub(super) retentions: BTreeMap<BucketName, Retention>,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
     frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
     /// Of these nothing is taken, in whatever role.
@@ -102,6 +107,7 @@ impl<S: Storage> Copies<S> {
             vouches: Vouches::default(),
             frozen: BTreeMap::new(),
             removed: Arc::default(),
+            retentions: BTreeMap::new(),
         }
     }
 
@@ -246,7 +252,6 @@ impl<S: Storage> Copies<S> {
         if let Place::Hint(_) = place {
             record.object.sync(self.known(partition, key)?);
         }
-        let merged_at_ms = version.written_at_ms;
         self.forget_overtaken_header(&mut record, |actor| context.count_of(actor));
         let size_before = record.object.size_bytes();
         record.object.discard(context);
@@ -271,8 +276,9 @@ impl<S: Storage> Copies<S> {
         let replaced = merge.map(|merge| Replaced {
             dot,
             merged_by: merge.merged_by,
-            merged_at_ms,
+            merged_at_ms: merge.merged_at_ms,
             inputs: merge.inputs,
+            provenance: merge.provenance,
         });
         let fresh: Vec<Replaced> = replaced.clone().into_iter().collect();
         self.store(place, partition, key, &record, fresh)

@@ -14,7 +14,8 @@ use super::layout::{
 use super::ledger::{Entry, Ledger};
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{HINT_SLICE_ITEMS, RETAINED_MERGES_MAX};
+use crate::limits::HINT_SLICE_ITEMS;
+use crate::limits::versions::RETAINED_MERGES_READ_MAX;
 use bytes::Bytes;
 use std::collections::BTreeSet;
 
@@ -166,7 +167,7 @@ impl<S: Storage> Copies<S> {
         batch.delete(hint_key(home, *partition, key));
         if !self.keeps_besides(hint)? {
             let range = retained_range(*partition, key);
-            let retained = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
+            let retained = self.storage.scan(range, RETAINED_MERGES_READ_MAX)?;
             retained
                 .into_iter()
                 .for_each(|(place, _)| batch.delete(place));

@@ -2,6 +2,8 @@
 //!
 //! Invariant: what comes is kept, whatever its clock says; only older merges give way to it (law 1).
 
+use super::super::bucket::BucketTable;
+use super::super::bucket::activation::Retention;
 use super::super::causality::version::Version;
 use super::super::names::Key;
 use super::super::ring::partition::PartitionId;
@@ -9,9 +11,23 @@ use super::copy::Copies;
 use super::layout::{retained_key, retained_range};
 use super::record::Replaced;
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{EXCHANGE_RETAINED_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX};
+use crate::limits::EXCHANGE_RETAINED_BYTES_MAX;
+use crate::limits::versions::RETAINED_MERGES_READ_MAX;
 
 impl<S: Storage> Copies<S> {
+    /// From now on so much is kept in these buckets.
+    pub fn keep_merges(&mut self, buckets: &BucketTable) {
+        let retentions = buckets.iter();
+        let retentions = retentions.map(|(name, known)| (name.clone(), known.retention));
+        self.retentions = retentions.collect();
+    }
+
+    /// How much is kept of a key; of a bucket that is not known yet, what is usual.
+    pub(super) fn retention_of(&self, key: &Key) -> Retention {
+        let retention = self.retentions.get(key.bucket());
+        retention.copied().unwrap_or_default()
+    }
+
     /// Those whose inputs are not kept yet.
     pub(super) fn not_retained(
         &mut self,
@@ -27,8 +43,8 @@ impl<S: Storage> Copies<S> {
         Ok(replaced.iter().filter(is_new).cloned().collect())
     }
 
-    /// Keeps the inputs of merges, and drops the oldest beyond the bound in number or age. What comes is
-    /// always kept, whatever its clock says: nobody else may have it.
+    /// Keeps the inputs of merges, and drops the oldest beyond the bucket's bounds in number, age or bytes. The
+    /// latest of what comes is always kept, whatever its clock says: nobody else may have it.
     pub(super) fn retain(
         &mut self,
         partition: PartitionId,
@@ -36,22 +52,36 @@ impl<S: Storage> Copies<S> {
         mut replaced: Vec<Replaced>,
         batch: &mut Batch,
     ) -> Result<(), StorageError> {
+        let Retention {
+            merges,
+            age_ms,
+            bytes,
+        } = self.retention_of(key);
         let latest_first = |merge: &Replaced| std::cmp::Reverse(merge.merged_at_ms);
         let mut kept = self.retained(partition, key)?;
         kept.retain(|old| replaced.iter().all(|new| new.dot != old.dot));
         kept.sort_by_key(latest_first);
         replaced.sort_by_key(latest_first);
-        replaced.truncate(RETAINED_MERGES_MAX);
+        replaced.truncate(merges);
         let latest_ms = replaced.first().map_or(0, |merge| merge.merged_at_ms);
-        for (place, old) in kept.iter().enumerate() {
-            let age_ms = latest_ms.saturating_sub(old.merged_at_ms);
-            if place + replaced.len() >= RETAINED_MERGES_MAX || age_ms > RETAINED_AGE_MS_MAX {
-                batch.delete(retained_key(partition, key, old.dot));
+        let mut left = bytes;
+        let mut fits = |merge: &Replaced| {
+            let fits = merge.size_bytes() <= left;
+            left = left.saturating_sub(merge.size_bytes());
+            fits
+        };
+        let many = replaced.len();
+        for (place, new) in replaced.into_iter().enumerate() {
+            if fits(&new) || place == 0 {
+                batch.put(retained_key(partition, key, new.dot), new.encode());
+                self.counters.merges_retained += 1;
             }
         }
-        for new in replaced {
-            batch.put(retained_key(partition, key, new.dot), new.encode());
-            self.counters.merges_retained += 1;
+        for (place, old) in kept.iter().enumerate() {
+            let is_old = latest_ms.saturating_sub(old.merged_at_ms) > age_ms;
+            if place + many >= merges || is_old || !fits(old) {
+                batch.delete(retained_key(partition, key, old.dot));
+            }
         }
         Ok(())
     }
@@ -73,7 +103,7 @@ pub(super) fn retained_in(
     key: &Key,
 ) -> Result<Vec<Replaced>, StorageError> {
     let range = retained_range(partition, key);
-    let items = storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
+    let items = storage.scan(range, RETAINED_MERGES_READ_MAX)?;
     Ok(items
         .into_iter()
         .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())

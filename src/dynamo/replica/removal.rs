@@ -15,8 +15,7 @@ use super::listing::behind;
 use super::record::{Record, Replaced};
 use super::storage::{Batch, Storage, StorageError};
 use crate::limits::{
-    ACTORS_RETIRE_FROM, REAP_BATCH_MAX, RETAINED_AGE_MS_MAX, SLICE_BYTES, SLICE_CHUNK_ITEMS,
-    SLICE_ITEMS_MAX,
+    ACTORS_RETIRE_FROM, REAP_BATCH_MAX, SLICE_BYTES, SLICE_CHUNK_ITEMS, SLICE_ITEMS_MAX,
 };
 use bytes::Bytes;
 
@@ -122,8 +121,8 @@ impl<S: Storage> Copies<S> {
 
     /// What merges replaced can still be asked for until its time is over.
     fn is_past_retention(&self, partition: PartitionId, key: &Key, now: Now) -> bool {
-        let is_over =
-            |merge: &Replaced| now.wall_ms.saturating_sub(merge.merged_at_ms) > RETAINED_AGE_MS_MAX;
+        let age_ms = self.retention_of(key).age_ms;
+        let is_over = |merge: &Replaced| now.wall_ms.saturating_sub(merge.merged_at_ms) > age_ms;
         match self.retained(partition, key) {
             Ok(retained) => retained.iter().all(is_over),
             Err(_) => false,

@@ -60,6 +60,11 @@ impl Guests {
         report.answer
     }
 
+    /// For whoever tries one that is not bound; nothing of it is counted.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
     fn note(&self, lane: &Lane, report: &Report) {
         let now_ms = self.clock.now().wall_ms;
         lock(&self.journal).on_report(now_ms, lane, report);

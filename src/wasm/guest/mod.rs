@@ -30,7 +30,7 @@ use crate::dynamo::reconcile::question::{Ask, Question};
 use crate::dynamo::reconcile::verdict::output_bytes_max;
 use crate::limits::{
     DESCRIPTION_BYTES_MAX, FUEL_DEFAULT, GUEST_HANDLES_MAX, GUEST_INIT_FUEL, GUEST_LOG_LINES_MAX,
-    GUEST_MEMORY_BYTES_MAX, RESOLVED_SLACK_BYTES, VALUE_BYTES_MAX,
+    GUEST_MEMORY_BYTES_MAX, RESOLVED_SLACK_BYTES,
 };
 use std::time::Instant;
 use wasmtime::Store;

@@ -12,7 +12,7 @@ use super::outcome::{Finding, Outcome};
 use super::report::Counterexample;
 use super::trial::try_law;
 use super::written::{Written, WrittenSibling};
-use crate::dynamo::bucket::Binding;
+use crate::dynamo::bucket::{Binding, GuestLimits};
 use crate::dynamo::names::Digest;
 use crate::limits::FUEL_MAX;
 use serde::{Deserialize, Serialize};
@@ -188,6 +188,7 @@ impl Evidence {
             },
             params: written.params.bytes().map_err(EvidenceError::Form)?,
             fuel: written.fuel.min(FUEL_MAX),
+            limits: GuestLimits::default(),
         })
     }
 

@@ -6,7 +6,7 @@
 
 use super::bounds::CHECK_WALL_MS;
 use super::outcome::Outcome;
-use crate::dynamo::bucket::Binding;
+use crate::dynamo::bucket::{Binding, GuestLimits};
 use crate::dynamo::causality::version::Version;
 use crate::dynamo::names::{BucketName, Digest, Key};
 use crate::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
@@ -180,6 +180,7 @@ impl<'a> Examiner<'a> {
             digest: self.charge.digest,
             params: frame.params.clone(),
             fuel: self.charge.fuel,
+            limits: GuestLimits::default(),
         }
     }
 

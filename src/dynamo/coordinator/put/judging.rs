@@ -29,7 +29,9 @@ impl Put {
     /// Whether it may ask a resolver about what stands there.
     pub fn may_merge(&self) -> bool {
         let is_plain = self.request.version.is_tombstone() || !self.properties.merge_on_put;
-        self.properties.resolver().is_some() && !is_plain
+        self.properties.policy.resolver().is_some()
+            && self.properties.paused().is_none()
+            && !is_plain
     }
 
     /// Whether it does, and others wait for what comes of it.
@@ -42,7 +44,7 @@ impl Put {
 
     /// It waits for another put's merge, as long as for one of its own.
     pub fn on_line(&mut self, now: Millis) {
-        if let Some(binding) = self.properties.resolver() {
+        if let Some(binding) = self.properties.policy.resolver() {
             self.slice = (now, resolve_by(now, self.deadline, binding));
             self.phase = Phase::InLine;
         }
@@ -59,7 +61,7 @@ impl Put {
             late.map(Answer::Failed)
         };
         let answer = match &self.phase {
-            Phase::Merging(_) => late(self.properties.resolver()),
+            Phase::Merging(_) => late(self.properties.policy.resolver()),
             _ => late(self.properties.validator.as_ref()),
         };
         match answer {
