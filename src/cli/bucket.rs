@@ -174,6 +174,17 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
             })
         })
     };
+    let limits = |limits: &Option<proto::GuestLimits>| {
+        limits.as_ref().map(|limits| {
+            json!({
+                "memory_bytes": limits.memory_bytes(),
+                "wall_ms": limits.wall_ms(),
+                "output_bytes": limits.output_bytes(),
+                "log_lines": limits.log_lines(),
+                "fuel_per_second": limits.fuel_per_second(),
+            })
+        })
+    };
     json!({
         "bucket": name,
         "n": properties.n(),
@@ -189,6 +200,9 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "value_bytes_max": properties.value_bytes_max(),
         "value_bytes_warn": properties.value_bytes_warn(),
         "ttl_ms": properties.ttl_ms(),
+        "resolver_limits": limits(&properties.resolver_limits),
+        "validator_limits": limits(&properties.validator_limits),
+        "validator_warns": properties.validator_mode() == proto::ValidatorMode::Warn,
     })
 }
 

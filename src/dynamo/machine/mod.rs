@@ -20,6 +20,7 @@ mod hints;
 mod inquiries;
 mod lines;
 mod listings;
+mod merging;
 mod passed;
 mod puts;
 mod reaping;
