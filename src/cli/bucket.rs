@@ -204,6 +204,17 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
             })
         })
     };
+    let limits = |limits: &Option<proto::GuestLimits>| {
+        limits.as_ref().map(|limits| {
+            json!({
+                "memory_bytes": limits.memory_bytes(),
+                "wall_ms": limits.wall_ms(),
+                "output_bytes": limits.output_bytes(),
+                "log_lines": limits.log_lines(),
+                "fuel_per_second": limits.fuel_per_second(),
+            })
+        })
+    };
     json!({
         "bucket": name,
         "n": properties.n(),
@@ -222,6 +233,9 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "retain_merges": properties.retain_merges(),
         "retain_ms": properties.retain_ms(),
         "retain_bytes": properties.retain_bytes(),
+        "resolver_limits": limits(&properties.resolver_limits),
+        "validator_limits": limits(&properties.validator_limits),
+        "validator_warns": properties.validator_mode() == proto::ValidatorMode::Warn,
     })
 }
 

@@ -64,6 +64,12 @@ fn lines(output: &Output) -> Vec<Value> {
     text.lines().map(parse).collect()
 }
 
+/// A plugin of this repository.
+fn plugin_file(name: &str) -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/bin");
+    file.join(name).display().to_string()
+}
+
 async fn shell() -> (Stage, Shell) {
     let stage = Stage::of(3).await;
     let url = stage.cluster.url(1);
@@ -359,4 +365,63 @@ async fn dev_ends_well_on_ctrl_c_and_takes_its_folder_up_again() {
         .expect("the get");
     assert_eq!(texts(&found), ["kept"]);
     dev.interrupt().await;
+}
+
+#[tokio::test]
+async fn guests_are_limited_measured_quoted_and_tried_out_from_the_command_line() {
+    let (stage, shell) = shell().await;
+    let plugins = ["shopping-cart.wasm", "cart-validator.wasm"].map(plugin_file);
+    for file in &plugins {
+        shell.line(&["plugin", "push", file]).await;
+    }
+    let limits = [
+        "--resolver-limit",
+        "wall_ms=500",
+        "--resolver-limit",
+        "memory_bytes=4194304",
+    ];
+    let create = ["bucket", "create", "carts", "--resolver", "shopping-cart"];
+    let made = shell.line(&[&create[..], &limits].concat()).await;
+    assert_eq!(made["resolver_limits"]["wall_ms"], 500);
+    assert_eq!(made["resolver_limits"]["memory_bytes"], 4_194_304);
+    assert_eq!(
+        (&made["validator_limits"], &made["validator_warns"]),
+        (&Value::Null, &json!(false))
+    );
+    let beyond = ["bucket", "create", "other", "--resolver", "shopping-cart"];
+    let refused = shell
+        .error(&[&beyond[..], &["--resolver-limit", "wall_ms=9000"]].concat())
+        .await;
+    assert!(
+        refused.contains("wall_ms = 9000; give 20 to 2000"),
+        "{refused}"
+    );
+    for cart in [r#"{"items":{"milk":1}}"#, r#"{"items":{"milk":1000}}"#] {
+        shell.line(&["put", "carts", "anna", cart]).await;
+    }
+    assert_eq!(
+        shell.lines(&["bucket", "conflicts", "carts"]).await,
+        [json!({"key": "anna"})]
+    );
+    shell.line(&["get", "carts", "anna"]).await;
+    let stats = shell.line(&["plugin", "stats", "carts"]).await;
+    assert_eq!(
+        (&stats["calls"], &stats["breaker"]),
+        (&json!(1), &json!("closed"))
+    );
+    assert_eq!(stats["outcomes"], json!({"merged": 1}));
+    assert!(
+        shell
+            .lines(&["plugin", "logs", "shopping-cart"])
+            .await
+            .is_empty()
+    );
+    let tried = ["bucket", "validate", "carts", "--plugin", "cart-validator"];
+    let tried = shell.line(&tried).await;
+    assert_eq!(
+        (&tried["keys_judged"], &tried["keys_refused"]),
+        (&json!(1), &json!(1))
+    );
+    assert_eq!(tried["findings"][0]["code"], "maximum");
+    stage.end().await;
 }

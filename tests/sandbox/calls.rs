@@ -295,7 +295,9 @@ async fn workers_answer_from_async_code_and_say_at_once_when_they_are_busy() {
     let reports = tokio::join!(workers.ask(ask(), None), workers.ask(ask(), None));
     assert_eq!(resolution(&reports.0), &merged("applepear"));
     assert_eq!(reports.0.answer, reports.1.answer);
-    let late = workers.ask(ask(), Some(Instant::now())).await;
+    // Another question: the first one's answer is remembered.
+    let other = question(digest, &["apple", "plum"]);
+    let late = workers.ask(other, Some(Instant::now())).await;
     assert_eq!(failure(&late), &GuestFailure::Busy);
     let full = Workers::start(shelf.library.clone(), 1, 0).unwrap();
     assert_eq!(failure(&full.ask(ask(), None).await), &GuestFailure::Busy);

@@ -182,6 +182,12 @@ impl History {
         self.attempts.len() - 1
     }
 
+    /// Whether nothing has been stored for a put yet.
+    pub fn is_unstored(&self, attempt: usize) -> bool {
+        let put = self.attempts.get(attempt);
+        put.is_some_and(|put| put.dots.is_empty())
+    }
+
     /// A disk took a record: its new dot is a write, and what vanished must have been seen by what stays.
     pub fn on_stored(&mut self, stored: &Stored<'_>) {
         learn(

@@ -463,7 +463,16 @@ impl World {
             // Who stands in makes a dot from all that it knows.
             before.sync(self.known_elsewhere(node, key, place));
         }
-        let is_unasked = has_merged && attempt.is_none() && replaced.is_some();
+        // A put that waited for another's merge may go on in that one's step: what is stored names its put.
+        let merged = replaced.iter().flat_map(|replaced| &replaced.inputs);
+        let merged = merged
+            .filter_map(named)
+            .find(|put| self.history.is_unstored(*put));
+        let is_unasked = has_merged && replaced.is_some() && merged.is_none() && attempt.is_none();
+        let plain = match replaced {
+            Some(_) => None,
+            None => self.newest_named(key, &after.object),
+        };
         self.history.on_stored(&Stored {
             is_unasked,
             node,
@@ -471,7 +480,10 @@ impl World {
             before: &before,
             after: &after.object,
             replaced: replaced.as_ref(),
-            attempt: attempt.or_else(|| self.newest_named(key, &after.object)),
+            attempt: merged
+                .or(plain)
+                .or(attempt)
+                .or_else(|| self.newest_named(key, &after.object)),
         });
         let unsynced = &mut self.nodes[node].process.unsynced;
         unsynced.push((applied.number, key, after.object));
@@ -538,7 +550,8 @@ impl World {
                 timeout_ms,
             } => {
                 if let Some(attempt) = attempt {
-                    self.nodes[node].process.asks.insert(ticket, attempt);
+                    let asks = &mut self.nodes[node].process.asks;
+                    asks.entry(ticket).or_insert(attempt);
                 }
                 let answer = guests::answer(&question, timeout_ms, &mut self.dice);
                 if let Some((delay_ms, mut answer)) = answer {

@@ -167,6 +167,7 @@ impl<S: Storage> Cast<S> {
                 anti_entropy_interval_ms: 0,
                 reap_interval_ms: 0,
                 tombstone_horizon_ms: 30_000,
+                converge_quiet_ms: 0,
                 ..Settings::default()
             };
             let settings = match command.get("full-of-hints") == Some(id.as_str()) {
@@ -286,6 +287,7 @@ impl<S: Storage> Cast<S> {
             prefix: text("prefix"),
             after: text("after"),
             items_max: command.number("items").unwrap_or(100),
+            wanted: Default::default(),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);
         let event = Event::List {

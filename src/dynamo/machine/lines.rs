@@ -3,12 +3,9 @@
 //! Not in the paper. Two puts that merge with the same siblings at once would each cover them, and be siblings themselves.
 //! Here the second reads what the first has made. Across coordinators nobody waits: the siblings of a key are bounded by them.
 //!
-//! Invariant: whoever waits for too long stores its value as it is (law 2); whoever is done lets the next one go.
+//! Invariant: one put at a time merges under a key, and whoever is done names the next.
 
 use super::super::names::{Key, Ticket};
-use super::super::replica::storage::Storage;
-use super::effect::Effect;
-use super::router::Machine;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Who merges under which key, and who waits for it.
@@ -17,13 +14,13 @@ pub(super) struct Lines {
     merging: BTreeMap<Key, (Ticket, VecDeque<Ticket>)>,
     keys: BTreeMap<Ticket, Key>,
     /// Those that may be done, while somebody looks after them already.
-    done: Vec<Ticket>,
-    is_looked_after: bool,
+    pub(super) done: Vec<Ticket>,
+    pub(super) is_looked_after: bool,
 }
 
 impl Lines {
     /// Whether this one may merge now; else it waits.
-    fn enter(&mut self, key: &Key, ticket: Ticket) -> bool {
+    pub(super) fn enter(&mut self, key: &Key, ticket: Ticket) -> bool {
         match self.merging.get_mut(key) {
             Some((merging, _)) if *merging == ticket => true,
             Some((_, waiting)) => {
@@ -39,7 +36,7 @@ impl Lines {
     }
 
     /// The one that merges is done; who may now.
-    fn leave(&mut self, ticket: Ticket) -> Option<Ticket> {
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Ticket> {
         let key = self.keys.remove(&ticket)?;
         let (merging, waiting) = self.merging.get_mut(&key)?;
         match waiting.pop_front() {
@@ -55,47 +52,7 @@ impl Lines {
         }
     }
 
-    fn merges(&self, ticket: Ticket) -> bool {
+    pub(super) fn merges(&self, ticket: Ticket) -> bool {
         self.keys.contains_key(&ticket)
-    }
-}
-
-impl<S: Storage> Machine<S> {
-    /// Whether a put may read and merge now. Else it is called when its turn comes, or goes on without a merge.
-    pub(super) fn has_turn(&mut self, ticket: Ticket) -> bool {
-        let now = self.desk.now.monotonic;
-        let Some(put) = self.desk.put(ticket) else {
-            return false;
-        };
-        if !put.may_merge() || self.lines.enter(&put.request.key, ticket) {
-            return true;
-        }
-        put.on_line(now);
-        false
-    }
-
-    /// Lets the next put go once this one does not merge any more.
-    pub(super) fn look_after_line(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
-        if self.lines.merges(ticket) {
-            self.lines.done.push(ticket);
-        }
-        if self.lines.is_looked_after {
-            return; // By a call further out, however long the line is.
-        }
-        self.lines.is_looked_after = true;
-        while let Some(done) = self.lines.done.pop() {
-            if self.desk.put(done).is_some_and(|put| put.is_merging()) {
-                continue;
-            }
-            let Some(next) = self.lines.leave(done) else {
-                continue;
-            };
-            // One that has waited for too long has stored its value already.
-            if self.desk.put(next).is_some_and(|put| put.is_in_line()) {
-                self.read_local(next, effects);
-            }
-            self.lines.done.push(next);
-        }
-        self.lines.is_looked_after = false;
     }
 }

@@ -21,6 +21,7 @@ mod hints;
 mod inquiries;
 mod lines;
 mod listings;
+mod merging;
 mod passed;
 mod puts;
 mod reaping;

@@ -153,7 +153,7 @@ pub fn write(
     type Number = fn(&LaneMeter) -> u64;
     let families: [(&str, Kind, &str, Number); 6] = [
         (
-            "rejoin_guest_calls_total",
+            "rejoin_guest_runs_total",
             Kind::Counter,
             "Guests that ran.",
             |meter| meter.calls,
