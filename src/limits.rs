@@ -5,6 +5,15 @@
 //!
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
+// A path of its own, so that the core also compiles where it is included file by file.
+#[path = "limits/backup.rs"]
+pub mod backup;
+#[path = "limits/relations.rs"]
+mod relations;
+#[path = "limits/running.rs"]
+mod running;
+pub use running::*;
+
 /// A key is an index entry on every replica; Dynamo's keys are short (4.1).
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
 /// Bucket names stand in metric labels and storage keys.
@@ -139,6 +148,8 @@ pub const SLICE_ITEMS_MAX: usize = 256;
 pub const SLICE_BYTES: usize = 1024 * 1024;
 /// Records read from the engine at a time; they are in memory together, whatever they weigh.
 pub const SLICE_CHUNK_ITEMS: usize = 8;
+/// Buckets of a partition that are passed in one go on the way to what is left of removed ones; each is a look at the disk.
+pub const BUCKETS_PASSED_MAX: usize = 64;
 /// After so long a hash tree is built anew from what is stored, so that no drift lasts.
 pub const TREE_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Keys of one exchange that are on their way at a time, so that they share a sync of the disk.
@@ -310,6 +321,8 @@ pub const GUEST_INSTANCES_MAX: usize = 64;
 pub const GUEST_MEMORIES_MAX: usize = 4;
 /// Tables of one call; they share `GUEST_TABLE_ELEMENTS_MAX`.
 pub const GUEST_TABLES_MAX: usize = 32;
+/// Handles that the components within a guest may hold for each other; stubs of WASI were seen to make none.
+pub const GUEST_HANDLES_MAX: usize = 256;
 /// Native stack of a guest; far below the 2 MiB of the thread that it runs on.
 pub const GUEST_STACK_BYTES_MAX: usize = 512 * 1024;
 /// Fuel for bringing an instance up, before the call's own; the same on every node (law 7).

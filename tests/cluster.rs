@@ -5,6 +5,10 @@
 //!
 //! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
 
+#[path = "cluster/backups.rs"]
+mod backups;
+#[path = "cluster/authors.rs"]
+mod authors;
 #[path = "cluster/batches.rs"]
 mod batches;
 #[path = "cluster/command_line.rs"]
@@ -15,8 +19,12 @@ mod conditions;
 mod expiry;
 #[path = "cluster/failures.rs"]
 mod failures;
+#[path = "cluster/guests.rs"]
+mod guests;
 #[path = "cluster/handoff.rs"]
 mod handoff;
+#[path = "cluster/hostile.rs"]
+mod hostile;
 #[path = "cluster/listing.rs"]
 mod listing;
 #[path = "cluster/members.rs"]
@@ -29,6 +37,8 @@ mod processes;
 mod quorums;
 #[path = "cluster/reaping.rs"]
 mod reaping;
+#[path = "cluster/removing.rs"]
+mod removing;
 #[path = "cluster/repairing.rs"]
 mod repairing;
 #[path = "cluster/replacing.rs"]

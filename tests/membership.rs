@@ -71,15 +71,20 @@ impl Town {
             told: Vec::new(),
         };
         for place in 0..founders {
-            let mut catalog = Catalog::default();
-            let change = Change::first(partitions(), members(0..founders)).expect("good members");
-            let fact = Fact::Change(Box::new(change));
-            catalog
-                .edit(Subject::Change, fact, node(0))
-                .expect("in bounds");
-            town.start(place, catalog, Some(TOKEN));
+            town.found(place, founders);
         }
         town
+    }
+
+    /// Starts a founder with an empty disk: it knows what its configuration says.
+    fn found(&mut self, place: usize, founders: usize) {
+        let mut catalog = Catalog::default();
+        let change = Change::first(partitions(), members(0..founders)).expect("good members");
+        let fact = Fact::Change(Box::new(change));
+        catalog
+            .edit(Subject::Change, fact, node(0))
+            .expect("in bounds");
+        self.start(place, catalog, Some(TOKEN));
     }
 
     fn now(&self) -> Now {
@@ -299,6 +304,38 @@ fn s4_8_d25_a_seed_lets_a_node_with_the_token_in_and_ignores_one_without() {
             .iter()
             .any(|told| told.contains("without the token"))
     );
+}
+
+#[test]
+fn founders_that_lose_their_disks_hear_again_from_a_node_that_joined_since() {
+    let mut town = Town::of(1, 3);
+    town.run(1_000);
+    town.arrive(3, Some(TOKEN));
+    town.run(20_000);
+    for place in 0..3 {
+        town.found(place, 3);
+    }
+    assert_eq!(town.member_names(0), ["n0", "n1", "n2"]);
+    town.run(20_000);
+    assert_eq!(town.member_names(0), ["n0", "n1", "n2", "n3"]);
+    town.all_agree();
+}
+
+#[test]
+fn two_that_refuse_each_other_do_so_once_a_round() {
+    let mut town = Town::of(1, 3);
+    town.arrive(3, Some(TOKEN));
+    town.run(20_000);
+    let catalog = town.stewards[&node(3)].snapshot().catalog.clone();
+    town.start(3, (*catalog).clone(), Some(b"a guess"));
+    for place in 0..3 {
+        town.found(place, 3);
+    }
+    town.told.clear();
+    town.run(20_000);
+    assert_eq!(town.member_names(0), ["n0", "n1", "n2"]);
+    let refusals = town.told.iter().filter(|told| told.contains("without"));
+    assert!((1..=60).contains(&refusals.count()), "{:?}", town.told);
 }
 
 #[test]

@@ -5,8 +5,12 @@
 //!
 //! Invariant: every claim here is checked on what the disks hold or on what was sent, never on a status alone.
 
+#[path = "repair/clearing.rs"]
+mod clearing;
 #[path = "repair/cluster.rs"]
 mod cluster;
+#[path = "repair/converging.rs"]
+mod converging;
 #[path = "stage/memory.rs"]
 mod memory;
 #[path = "repair/moving.rs"]

@@ -10,7 +10,13 @@ mod admissions;
 mod calls;
 #[path = "sandbox/compiling.rs"]
 mod compiling;
+#[path = "sandbox/determinism.rs"]
+mod determinism;
+#[path = "sandbox/generated.rs"]
+mod generated;
 #[path = "sandbox/plugins.rs"]
 mod plugins;
 #[path = "sandbox/refusals.rs"]
 mod refusals;
+#[path = "sandbox/running.rs"]
+mod running;

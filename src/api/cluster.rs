@@ -228,9 +228,15 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 26] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 30] {
     let copies = &activity.copies;
     [
+        ("conflicts_open", activity.conflicts_open),
+        ("background_merges", activity.background_merges),
+        (
+            "background_merges_failed",
+            activity.background_merges_failed,
+        ),
         ("gets", activity.gets),
         ("puts", activity.puts),
         ("forwards", activity.forwards),
@@ -256,6 +262,7 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 26] {
         ("hints_dropped", copies.hints_dropped),
         ("tombstones_reaped", copies.tombstones_reaped),
         ("actors_retired", copies.actors_retired),
+        ("records_cleared", copies.records_cleared),
         ("reaps_refused", activity.reaps_refused),
     ]
 }

@@ -5,6 +5,7 @@
 //! Invariant: connections are few and end after a while, so that nobody keeps others from looking.
 
 use super::cluster::ClusterService;
+use crate::node::guests::meter;
 use crate::node::metrics::text::{Kind, Page};
 use crate::node::readiness::Readiness;
 use crate::node::server::Node;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// Of the counters of `Cluster.Status`, those that also go down.
-const GAUGES: [&str; 4] = [
+const GAUGES: [&str; 5] = [
+    "conflicts_open",
     "background_rate",
     "hints_pending",
     "hint_bytes",
@@ -51,6 +53,8 @@ async fn health(State(node): State<Arc<Node>>) -> (StatusCode, &'static str) {
 async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
     let mut page = Page::default();
     node.metrics.write(&mut page);
+    meter::write(&mut page, &node.guests.measured(), &node.guests.status());
+    meter::write_conflicts(&mut page, &node.conflicts().await);
     write_counters(&node, &mut page).await;
     write_repairs(&node, &mut page).await;
     write_cluster(&node, &mut page);

@@ -4,12 +4,16 @@
 //!
 //! Invariant: a request that is refused here has changed nothing.
 
+pub mod backups;
 pub mod batch;
 pub mod buckets;
 pub mod cluster;
 pub mod condition;
+mod conflicts;
 pub mod deadline;
+mod dry_run;
 mod few;
+mod guests;
 mod inspection;
 pub mod key_value;
 pub mod keys;

@@ -56,6 +56,22 @@ impl Plugins for PluginsService {
             plugins: plugins.collect(),
         }))
     }
+
+    async fn stats(
+        &self,
+        request: Request<proto::PluginStatsRequest>,
+    ) -> Result<Response<proto::PluginStatsResponse>, Status> {
+        let stats = super::guests::stats(&self.node, request.into_inner())?;
+        Ok(Response::new(stats))
+    }
+
+    async fn logs(
+        &self,
+        request: Request<proto::PluginLogsRequest>,
+    ) -> Result<Response<proto::PluginLogsResponse>, Status> {
+        let logs = super::guests::logs(&self.node, request.into_inner())?;
+        Ok(Response::new(logs))
+    }
 }
 
 impl PluginsService {

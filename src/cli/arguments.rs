@@ -1,5 +1,7 @@
 //! What can be typed.
 
+use super::backup_arguments::Backup;
+pub use super::author_arguments::{BuildPlugin, NewPlugin};
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -54,9 +56,12 @@ pub enum Command {
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),
-    /// Upload and show resolvers and validators.
+    /// Write, build, upload and show resolvers and validators.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Save all that a cluster stores, check what was saved, and bring it back.
+    #[command(subcommand)]
+    Backup(Backup),
     /// Look at nodes, the ring and single replicas.
     #[command(subcommand)]
     Cluster(Cluster),
@@ -226,6 +231,17 @@ pub enum Bucket {
     Describe { bucket: String },
     /// Show all buckets.
     List,
+    /// Remove a bucket and all that it holds, for good. The name can be used again at once.
+    Remove {
+        bucket: String,
+        /// Also if it still holds keys.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print the keys under which several values stand.
+    Conflicts(super::bucket_arguments::Conflicts),
+    /// Say which existing keys a validator would refuse, before it is bound. Changes nothing.
+    Validate(super::bucket_arguments::Validate),
 }
 
 #[derive(Debug, Args)]
@@ -271,6 +287,15 @@ pub struct CreateBucket {
     /// Fuel of one call of the validator [default: 50 million].
     #[arg(long, value_name = "UNITS", requires = "validator")]
     pub validator_fuel: Option<u64>,
+    /// Bounds of a call of the resolver: memory_bytes, wall_ms, output_bytes, log_lines, fuel_per_second; may be given several times.
+    #[arg(long = "resolver-limit", value_name = "NAME=NUMBER", value_parser = name_and_value, requires = "resolver")]
+    pub resolver_limits: Vec<(String, String)>,
+    /// Bounds of a call of the validator; as those of the resolver.
+    #[arg(long = "validator-limit", value_name = "NAME=NUMBER", value_parser = name_and_value, requires = "validator")]
+    pub validator_limits: Vec<(String, String)>,
+    /// Store what the validator refuses, and warn of it in the reply.
+    #[arg(long, requires = "validator")]
+    pub validator_warns: bool,
     /// Whether a put stores what the policy makes of its value and the siblings that it did not see.
     #[arg(long, value_name = "BOOL")]
     pub merge_on_put: Option<bool>,
@@ -294,6 +319,25 @@ pub enum Plugin {
     Push { file: PathBuf },
     /// Show all plugins.
     List,
+    /// Start a plugin: a small project that works as it is.
+    New(NewPlugin),
+    /// Build a plugin's project, and check it as a node would.
+    Build(BuildPlugin),
+    /// What plugins cost on the asked node, and how their calls ended.
+    Stats { bucket: Option<String> },
+    /// What a plugin has logged on the asked node, and why its calls failed.
+    Logs {
+        /// Its name, or the first digits of its digest.
+        plugin: String,
+        /// The latest so many lines [default: all that the node has].
+        #[arg(
+            long,
+            value_name = "COUNT",
+            default_value_t = 0,
+            hide_default_value = true
+        )]
+        lines: u32,
+    },
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,7 @@
 //! `rejoin bucket`.
 
 use super::arguments::{Bucket, CreateBucket, Server};
+use super::conflicts;
 use super::connection::Connection;
 use super::key_value::ack_choice;
 use super::output::{print_json, short};
@@ -26,6 +27,9 @@ pub async fn run(command: Bucket, server: &Server) -> anyhow::Result<()> {
             print(&reply.buckets, server.json);
             Ok(())
         }
+        Bucket::Remove { bucket, force } => remove(bucket, force, &connection, server.json).await,
+        Bucket::Conflicts(asked) => conflicts::conflicts(asked, &connection, server.json).await,
+        Bucket::Validate(asked) => conflicts::validate(asked, &connection, server.json).await,
     }
 }
 
@@ -39,13 +43,39 @@ async fn create(create: CreateBucket, connection: &Connection, json: bool) -> an
     });
     let reply = connection.buckets().create(asked).await?.into_inner();
     print(reply.bucket.as_slice(), json);
-    if reply.nodes_reached < reply.nodes_total {
+    tell_reached(reply.nodes_reached, reply.nodes_total);
+    Ok(())
+}
+
+async fn remove(
+    bucket: String,
+    force: bool,
+    connection: &Connection,
+    json: bool,
+) -> anyhow::Result<()> {
+    let asked = proto::RemoveBucketRequest {
+        bucket: bucket.clone(),
+        force,
+    };
+    let asked = connection.request(asked);
+    let reply = connection.buckets().remove(asked).await?.into_inner();
+    let (reached, total) = (reply.nodes_reached, reply.nodes_total);
+    match json {
+        true => print_json(&json!({
+            "bucket": bucket, "removed": true, "nodes_reached": reached, "nodes_total": total,
+        })),
+        false => println!("removed {bucket}; what it held goes from the disks in the background"),
+    }
+    tell_reached(reached, total);
+    Ok(())
+}
+
+fn tell_reached(reached: u32, total: u32) {
+    if reached < total {
         eprintln!(
-            "{} of {} nodes know it; the others learn it when they can be reached",
-            reply.nodes_reached, reply.nodes_total
+            "{reached} of {total} nodes know it; the others learn it when they can be reached"
         );
     }
-    Ok(())
 }
 
 async fn properties(
@@ -69,7 +99,14 @@ async fn properties(
         true => proto::Policy::LastWriteWins,
         false => proto::Policy::Unspecified,
     };
+    let validator_mode = match create.validator_warns {
+        true => proto::ValidatorMode::Warn,
+        false => proto::ValidatorMode::Unspecified,
+    };
     Ok(proto::Properties {
+        resolver_limits: limits(&create.resolver_limits)?,
+        validator_limits: limits(&create.validator_limits)?,
+        validator_mode: validator_mode.into(),
         n: create.n,
         r: create.r,
         w: create.w,
@@ -84,6 +121,26 @@ async fn properties(
         value_bytes_warn: create.value_bytes_warn,
         ttl_ms: create.ttl_ms,
     })
+}
+
+/// None if nothing is limited by name.
+fn limits(named: &[(String, String)]) -> anyhow::Result<Option<proto::GuestLimits>> {
+    let mut limits = proto::GuestLimits::default();
+    for (name, number) in named {
+        let number = number.parse();
+        let number = Some(number.with_context(|| format!("{name} has to be a whole number"))?);
+        match name.as_str() {
+            "memory_bytes" => limits.memory_bytes = number,
+            "wall_ms" => limits.wall_ms = number,
+            "output_bytes" => limits.output_bytes = number,
+            "log_lines" => limits.log_lines = number,
+            "fuel_per_second" => limits.fuel_per_second = number,
+            _ => anyhow::bail!(
+                "there is no limit {name:?}; give memory_bytes, wall_ms, output_bytes, log_lines or fuel_per_second"
+            ),
+        }
+    }
+    Ok((!named.is_empty()).then_some(limits))
 }
 
 async fn binding(

@@ -8,9 +8,9 @@
 use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
-    HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS, REAP_INTERVAL_MS_DEFAULT,
-    STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
+    HINT_BYTES_MAX, HINT_RETRY_MS, HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS,
+    REAP_INTERVAL_MS_DEFAULT, STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
 };
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -209,6 +209,7 @@ impl LocalCluster {
             clock_offset_ms: 0,
             reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
             tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
+            converge_quiet_ms: CONVERGE_QUIET_MS_DEFAULT,
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)
@@ -262,6 +263,12 @@ impl LocalCluster {
         let touches =
             move |((from, to), _): &(&(usize, usize), &Link)| *from == place || *to == place;
         self.links.iter().filter(touches).map(|(_, link)| link)
+    }
+
+    /// The process of a node that runs.
+    pub fn process(&self, place: usize) -> Option<u32> {
+        let (child, _) = self.nodes[place].child.as_ref()?;
+        child.id()
     }
 
     /// Kills a node without warning, and waits until it is gone.

@@ -18,9 +18,9 @@ use crate::dynamo::repair::settings::Settings;
 use crate::dynamo::ring::member::{Member, check_members};
 use crate::dynamo::ring::partition::Partitions;
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_MAX, CLOCK_OFFSET_MS_MAX, DEADLINE_MAX_MS, HINT_BYTES_SET_MAX,
-    HINT_RETRY_MS_MAX, HINT_RETRY_MS_MIN, HINTS_SET_MAX, PLUGIN_BYTES_MAX, PROBE_MS_MIN,
-    REAP_INTERVAL_MS_MAX, STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN,
+    ANTI_ENTROPY_INTERVAL_MS_MAX, CLOCK_OFFSET_MS_MAX, CONVERGE_QUIET_MS_MAX, DEADLINE_MAX_MS,
+    HINT_BYTES_SET_MAX, HINT_RETRY_MS_MAX, HINT_RETRY_MS_MIN, HINTS_SET_MAX, PLUGIN_BYTES_MAX,
+    PROBE_MS_MIN, REAP_INTERVAL_MS_MAX, STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN,
     TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
 };
 use bytes::Bytes;
@@ -141,6 +141,9 @@ pub struct Config {
     /// Milliseconds for which every node has to know of nothing but the tombstone before it goes.
     #[serde(default = "defaults::tombstone_horizon")]
     pub tombstone_horizon_ms: u64,
+    /// Milliseconds for which a key in conflict has to be left alone before it is merged in the background; 0: never.
+    #[serde(default = "defaults::converge_quiet")]
+    pub converge_quiet_ms: u64,
 }
 
 /// The fields that `REJOIN_...` variables may set: all but lists, and seeds apart.
@@ -173,6 +176,7 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "clock_offset_ms",
     "reap_interval_ms",
     "tombstone_horizon_ms",
+    "converge_quiet_ms",
     "metrics",
 ];
 
@@ -261,7 +265,7 @@ impl Config {
     }
 
     /// Fields that are numbers within bounds: name, value, least, most.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
         let (hints, hint_bytes) = (self.hints_max as u64, self.hint_bytes_max as u64);
         [
             (
@@ -277,6 +281,12 @@ impl Config {
                 SUSPECT_MS_MAX,
             ),
             ("probe_ms", self.probe_ms, PROBE_MS_MIN, SUSPECT_MS_MAX),
+            (
+                "converge_quiet_ms",
+                self.converge_quiet_ms,
+                0,
+                CONVERGE_QUIET_MS_MAX,
+            ),
             (
                 "stand_in_after_ms",
                 self.stand_in_after_ms,
@@ -342,6 +352,7 @@ impl Config {
             foreground_p99_ms: self.foreground_p99_ms,
             reap_interval_ms: self.reap_interval_ms,
             tombstone_horizon_ms: self.tombstone_horizon_ms,
+            converge_quiet_ms: self.converge_quiet_ms,
             ..Settings::default()
         }
     }

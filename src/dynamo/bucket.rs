@@ -5,11 +5,17 @@
 //!
 //! Invariant: properties that exist satisfy `1 <= R, W <= N <= N_MAX` and `PR, PW <= N`.
 
+use self::guests::Granted;
+pub use self::guests::{GuestLimitError, GuestLimits, ValidatorMode};
 use super::codec::{DecodeError, Reader, Writer};
 use super::names::{BucketName, Digest};
 use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX, VALUE_BYTES_MAX};
 use bytes::Bytes;
 use std::collections::BTreeMap;
+
+mod granting;
+mod guests;
+pub mod removed;
 
 /// When a write counts as accepted by one replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +34,8 @@ pub struct Binding {
     pub params: Bytes,
     /// Units of Wasm fuel per call; the same on every node, since it decides the outcome (law 7).
     pub fuel: u64,
+    /// Everything else that bounds a call.
+    pub limits: GuestLimits,
 }
 
 impl Binding {
@@ -37,6 +45,7 @@ impl Binding {
             digest,
             params: Bytes::new(),
             fuel: FUEL_DEFAULT,
+            limits: GuestLimits::default(),
         }
     }
 }
@@ -70,12 +79,16 @@ pub struct Properties {
     /// Whether a put stores what the policy makes of its value and the siblings it did not cover.
     pub merge_on_put: bool,
     pub validator: Option<Binding>,
+    /// What a refusal of the validator means.
+    pub validator_mode: ValidatorMode,
     /// Bytes of a value.
     pub value_bytes_max: usize,
     /// Bytes of a value from which on a put's reply warns.
     pub value_bytes_warn: Option<usize>,
     /// How long a value lives whose put does not say so; none: for good.
     pub ttl_ms: Option<u64>,
+    /// How many buckets of this name were removed before this one. The catalog counts them; nobody asks for it.
+    pub generation: u64,
 }
 
 impl Default for Properties {
@@ -91,9 +104,11 @@ impl Default for Properties {
             policy: Policy::Siblings,
             merge_on_put: false,
             validator: None,
+            validator_mode: ValidatorMode::default(),
             value_bytes_max: VALUE_BYTES_MAX,
             value_bytes_warn: None,
             ttl_ms: None,
+            generation: 0,
         }
     }
 }
@@ -127,6 +142,10 @@ pub enum PropertiesError {
     Fuel { role: &'static str, found: u64 },
     #[error("the params of the {role} have {found} bytes, the limit is {PARAMS_BYTES_MAX}")]
     Params { role: &'static str, found: usize },
+    #[error(transparent)]
+    GuestLimit(#[from] GuestLimitError),
+    #[error("the validator is to warn, but there is none; bind one, or leave the mode out")]
+    NobodyToWarn,
     #[error("merge-on-put needs a policy that merges; bind a resolver or choose last-write-wins")]
     NothingToMerge,
 }
@@ -135,6 +154,8 @@ pub enum PropertiesError {
 const TAG_DURABLE: u8 = 1;
 const TAG_WARNS: u8 = 2;
 const TAG_EXPIRES: u8 = 4;
+const TAG_GRANTS: u8 = 32;
+const TAG_GENERATION: u8 = 64;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -169,6 +190,9 @@ impl Properties {
         }
         match &self.validator {
             Some(binding) => check_binding("validator", binding),
+            None if self.validator_mode == ValidatorMode::Warn => {
+                Err(PropertiesError::NobodyToWarn)
+            }
             None => Ok(()),
         }
     }
@@ -193,10 +217,7 @@ impl Properties {
 
     /// The plugins that a node must have to serve this bucket.
     pub fn plugins(&self) -> impl Iterator<Item = Digest> {
-        let resolver = match &self.policy {
-            Policy::Resolver(binding) => Some(binding.digest),
-            Policy::Siblings | Policy::LastWriteWins => None,
-        };
+        let resolver = self.resolver().map(|binding| binding.digest);
         let validator = self.validator.as_ref().map(|binding| binding.digest);
         resolver.into_iter().chain(validator)
     }
@@ -228,6 +249,12 @@ impl Properties {
         if let Some(ms) = self.ttl_ms {
             writer.number(ms);
         }
+        if self.generation > 0 {
+            writer.number(self.generation);
+        }
+        if self.granted() != Granted::default() {
+            self.granted().encode(writer);
+        }
     }
 
     fn tag(&self) -> u8 {
@@ -235,19 +262,21 @@ impl Properties {
         bit(self.ack == Ack::Durable, TAG_DURABLE)
             | bit(self.value_bytes_warn.is_some(), TAG_WARNS)
             | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
+            | bit(self.generation > 0, TAG_GENERATION)
+            | bit(self.granted() != Granted::default(), TAG_GRANTS)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES) != 0 {
+        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION | TAG_GRANTS) != 0 {
             return Err(DecodeError::Malformed("a bucket's tag"));
         }
         let ack = match tag & TAG_DURABLE {
             0 => Ack::Buffered,
             _ => Ack::Durable,
         };
-        let properties = Self {
+        let mut properties = Self {
             n,
             r,
             w,
@@ -274,7 +303,15 @@ impl Properties {
                 0 => None,
                 _ => Some(reader.number()?),
             },
+            generation: match tag & TAG_GENERATION {
+                0 => 0,
+                _ => reader.number()?,
+            },
+            validator_mode: ValidatorMode::default(),
         };
+        if tag & TAG_GRANTS != 0 {
+            properties.grant(Granted::decode(reader)?);
+        }
         match properties.check() {
             Ok(()) => Ok(properties),
             Err(_) => Err(DecodeError::Malformed("a bucket's properties")),
@@ -291,7 +328,7 @@ fn check_binding(role: &'static str, binding: &Binding) -> Result<(), Properties
         let found = binding.params.len();
         return Err(PropertiesError::Params { role, found });
     }
-    Ok(())
+    Ok(binding.limits.check(role)?)
 }
 
 fn encode_binding(binding: &Binding, writer: &mut Writer) {
@@ -305,6 +342,7 @@ fn decode_binding(reader: &mut Reader) -> Result<Binding, DecodeError> {
         digest: reader.digest()?,
         params: reader.bytes("params", PARAMS_BYTES_MAX)?,
         fuel: reader.number()?,
+        limits: GuestLimits::default(),
     })
 }
 
@@ -316,7 +354,7 @@ fn decode_flag(reader: &mut Reader) -> Result<bool, DecodeError> {
     }
 }
 
-/// The buckets that a node knows: an immutable snapshot, handed to its shards.
+/// The buckets that a node knows, each with its generation: an immutable snapshot, handed to its shards.
 pub type BucketTable = BTreeMap<BucketName, Properties>;
 
 #[cfg(test)]
@@ -339,11 +377,12 @@ mod tests {
     }
 
     #[test]
-    fn warning_and_time_to_live_survive_the_trip() {
+    fn warning_time_to_live_and_generation_survive_the_trip() {
         let properties = Properties {
             ack: Ack::Buffered,
             value_bytes_warn: Some(1_000),
             ttl_ms: Some(86_400_000),
+            generation: 3,
             ..Properties::default()
         };
         let mut reader = Reader::new(encoded(&properties));

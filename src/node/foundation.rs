@@ -4,7 +4,9 @@
 //!
 //! Invariant: a catalog on the disk is believed before what the configuration says of the members.
 
+use super::clock::Clock;
 use super::feed::Feed;
+use super::guests::Guests;
 use super::metrics::Metrics;
 use super::office::stored_catalog;
 use super::peers::Peers;
@@ -37,14 +39,18 @@ pub(super) struct Foundation {
     pub(super) catalog: Catalog,
     pub(super) store: Store,
     pub(super) peers: Arc<Peers>,
-    pub(super) workers: Arc<Workers>,
+    pub(super) guests: Arc<Guests>,
     pub(super) library: Arc<Library>,
     pub(super) feed: Arc<Feed>,
     pub(super) metrics: Arc<Metrics>,
 }
 
 impl Foundation {
-    pub(super) fn lay(config: &Config, addresses: &Addresses) -> anyhow::Result<Self> {
+    pub(super) fn lay(
+        config: &Config,
+        addresses: &Addresses,
+        clock: Clock,
+    ) -> anyhow::Result<Self> {
         let me = config.node_id()?;
         let store = Store::open(config)
             .with_context(|| format!("opening the data folder {}", config.data.display()))?;
@@ -71,15 +77,16 @@ impl Foundation {
         let waiting_max = threads * GUEST_QUEUE_PER_THREAD;
         let workers = Workers::start(Arc::clone(&library), threads, waiting_max)
             .context("starting the guest threads")?;
+        let metrics: Arc<Metrics> = Arc::default();
         Ok(Self {
             identity,
             catalog,
             store,
             peers: Arc::new(Peers::new(me)),
-            workers: Arc::new(workers),
+            guests: Arc::new(Guests::new(Arc::new(workers), Arc::clone(&metrics), clock)),
             library,
             feed: Arc::default(),
-            metrics: Arc::default(),
+            metrics,
         })
     }
 }

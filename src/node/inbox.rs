@@ -5,25 +5,29 @@
 //! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
 
 use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::bucket::removed::RemovedBuckets;
 use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
+use crate::dynamo::coordinator::restore::RestoreError;
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
-use crate::dynamo::names::{Key, NodeId, Ticket};
+use crate::dynamo::names::{BucketName, Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::repair::hints::Waiting;
 use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
+use crate::dynamo::replica::saved::Saved;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::change::ChangeId;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::dynamo::ring::placement::Placement;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +38,7 @@ pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
 pub type ListOutcome = Result<Box<Keys>, GetError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
+pub type RestoreOutcome = Result<(), RestoreError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
 
@@ -70,6 +75,12 @@ pub enum Input {
         timeout_ms: u64,
         reply: oneshot::Sender<ListOutcome>,
     },
+    /// Bring a record of a backup back to its owners.
+    Restore {
+        saved: Box<Saved>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<RestoreOutcome>,
+    },
     Message {
         from: NodeId,
         message: Message,
@@ -79,6 +90,8 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    /// These buckets are no more.
+    Removed(Arc<RemovedBuckets>),
     /// The connection that this node dialled to a peer came up or broke.
     Peer {
         node: NodeId,
@@ -90,6 +103,8 @@ pub enum Input {
         reply: oneshot::Sender<Inspection>,
     },
     Activity(oneshot::Sender<Activity>),
+    /// Keys in conflict, by bucket.
+    Conflicts(oneshot::Sender<BTreeMap<BucketName, u64>>),
     /// Compare all copies with everybody's, now.
     ExchangeNow,
     /// Look for tombstones that can go, now.

@@ -4,11 +4,13 @@
 //!
 //! Invariant: a shard never waits for the disk, a peer or a guest; whatever it waits for comes as an event.
 
+pub mod backups;
 pub mod clock;
 pub mod commit;
 pub mod dialing;
 pub mod feed;
 mod foundation;
+pub mod guests;
 pub mod inbox;
 pub mod keys;
 pub mod listening;

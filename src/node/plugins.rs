@@ -189,6 +189,7 @@ fn facts(admitted: &Admitted) -> PluginFacts {
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
         laws: names(admitted.description.laws),
+        graded: None,
     }
 }
 

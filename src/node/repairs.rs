@@ -5,8 +5,10 @@
 use super::inbox::{Input, Repairs};
 use super::server::Node;
 use crate::dynamo::machine::router::Activity;
+use crate::dynamo::names::BucketName;
 use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 impl Node {
@@ -51,6 +53,22 @@ impl Node {
             }
         }
         activities
+    }
+
+    /// Keys of this node's copies in conflict, by bucket.
+    pub async fn conflicts(&self) -> BTreeMap<BucketName, u64> {
+        let mut all = BTreeMap::new();
+        for inbox in self.switchboard().all() {
+            let (reply, conflicts) = oneshot::channel();
+            if inbox.send(Input::Conflicts(reply)).await.is_ok()
+                && let Ok(conflicts) = conflicts.await
+            {
+                for (bucket, count) in conflicts {
+                    *all.entry(bucket).or_insert(0) += count;
+                }
+            }
+        }
+        all
     }
 }
 

@@ -10,6 +10,7 @@ use super::dialing::{Exchange, Identity};
 use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
+use super::guests::Guests;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::meeting::meet_everybody;
@@ -59,6 +60,7 @@ pub struct Node {
     pub store: Store,
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
+    pub guests: Arc<Guests>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -80,7 +82,7 @@ impl Node {
         addresses: Addresses,
     ) -> anyhow::Result<(Arc<Self>, Running)> {
         let clock = Clock::start(config.clock_offset_ms);
-        let foundation = Foundation::lay(&config, &addresses)?;
+        let foundation = Foundation::lay(&config, &addresses, clock)?;
         let (failing, failed) = watch::channel(None);
         let peers = Arc::clone(&foundation.peers);
         let committer = Committer::start(foundation.store.clone(), peers, failing.clone())
@@ -112,6 +114,7 @@ impl Node {
             store: foundation.store,
             feed: foundation.feed,
             metrics: foundation.metrics,
+            guests: foundation.guests,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -322,9 +325,8 @@ fn start_shards(
             inbox: inbox.clone(),
             peers: Arc::clone(&foundation.peers),
             committing: committer.handle(),
-            workers: Arc::clone(&foundation.workers),
+            guests: Arc::clone(&foundation.guests),
             progress: progress.clone(),
-            metrics: Arc::clone(&foundation.metrics),
             tail: foundation.feed.open(incarnation.0),
             runtime: tokio::runtime::Handle::current(),
         };

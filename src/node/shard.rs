@@ -7,21 +7,19 @@
 use super::clock::Clock;
 use super::commit::{Committing, Release};
 use super::feed::tail::Tail;
-use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
-use super::metrics::{Metrics, role};
+use super::guests::Guests;
+use super::inbox::{
+    GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs, RestoreOutcome,
+};
 use super::peers::Peers;
 use super::store::Store;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
-use crate::dynamo::names::{ClientId, Key, NodeId, Ticket};
-use crate::dynamo::reconcile::answer::Answer;
+use crate::dynamo::names::{ClientId, NodeId, Ticket};
 use crate::dynamo::reconcile::question::Question;
-use crate::wasm::guest::Report;
-use crate::wasm::workers::Workers;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
 /// Inputs taken before the effects are carried out.
@@ -33,11 +31,10 @@ pub struct Outlets {
     pub inbox: Inbox,
     pub peers: Arc<Peers>,
     pub committing: Committing,
-    pub workers: Arc<Workers>,
+    pub guests: Arc<Guests>,
     /// Who tells the other nodes how far this one is with its transfers.
     pub progress: mpsc::Sender<Progress>,
     pub tail: Arc<Tail>,
-    pub metrics: Arc<Metrics>,
     /// Where guests' answers are waited for.
     pub runtime: tokio::runtime::Handle,
 }
@@ -59,6 +56,7 @@ struct Clients {
     gets: HashMap<ClientId, oneshot::Sender<GetOutcome>>,
     puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
     lists: HashMap<ClientId, oneshot::Sender<ListOutcome>>,
+    restores: HashMap<ClientId, oneshot::Sender<RestoreOutcome>>,
 }
 
 impl Shard {
@@ -169,9 +167,23 @@ impl Shard {
                     timeout_ms,
                 });
             }
+            Input::Restore {
+                saved,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.restores.insert(client, reply);
+                self.step(Event::Restore {
+                    client,
+                    saved,
+                    timeout_ms,
+                });
+            }
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Removed(removed) => self.step(Event::Removed(removed)),
             Input::Peer { node, is_connected } => self.step(Event::Peer { node, is_connected }),
             Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.
@@ -187,6 +199,7 @@ impl Shard {
             })),
             Input::Opinions(reply) => drop(reply.send(self.machine.opinions())),
             Input::Activity(reply) => drop(reply.send(self.machine.activity())),
+            Input::Conflicts(reply) => drop(reply.send(self.machine.conflicts())),
             Input::Stop => {}
         }
     }
@@ -253,6 +266,11 @@ impl Shard {
                     drop(reply.send(outcome));
                 }
             }
+            Effect::ReplyRestore { client, outcome } => {
+                if let Some(reply) = self.clients.restores.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
             Effect::ReplyPut { client, outcome } => {
                 if let Some(reply) = self.clients.puts.remove(&client) {
                     drop(reply.send(outcome));
@@ -264,29 +282,12 @@ impl Shard {
 
     /// Detached on purpose: the workers answer every question, and a shard that has stopped needs none.
     fn ask(&self, ticket: Ticket, question: Question, timeout_ms: u64) {
-        let workers = Arc::clone(&self.outlets.workers);
+        let guests = Arc::clone(&self.outlets.guests);
         let inbox = self.outlets.inbox.clone();
-        let metrics = Arc::clone(&self.outlets.metrics);
-        let deadline = Instant::now() + Duration::from_millis(timeout_ms);
         self.outlets.runtime.spawn(async move {
-            let (key, plugin) = (question.key.clone(), question.binding.digest);
-            let role = role(&question);
-            let report = workers.ask(question, Some(deadline)).await;
-            metrics.on_guest(plugin, role, &report);
-            trace(&key, &report);
-            let answer = report.answer;
+            let answer = guests.ask(question, timeout_ms).await;
             drop(inbox.send(Input::Answered { ticket, answer }).await);
         });
-    }
-}
-
-/// What a guest logged, and why it failed, in the log of the node.
-fn trace(key: &Key, report: &Report) {
-    for line in &report.log.lines {
-        tracing::info!(%key, level = ?line.level, text = %line.text, "a plugin logged");
-    }
-    if let Answer::Failed(failure) = &report.answer {
-        tracing::warn!(%key, %failure, "a plugin gave no answer");
     }
 }
 

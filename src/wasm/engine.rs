@@ -39,6 +39,10 @@ pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
 
+/// What Wasmtime itself emits between the parts of a plugin that stubs WASI: code that copies from the memory of one to
+/// that of the other. The inspection refuses it in what is uploaded.
+const BETWEEN_PARTS: WasmFeatures = WasmFeatures::MULTI_MEMORY;
+
 /// Why the engine could not be set up. Nothing was started; the node cannot run guests.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -103,7 +107,7 @@ pub fn tunables() -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .cranelift_nan_canonicalization(true)
         .wasm_features(WasmFeatures::all(), false)
-        .wasm_features(FEATURES, true)
+        .wasm_features(FEATURES.union(BETWEEN_PARTS), true)
         .consume_fuel(true)
         .epoch_interruption(true)
         .max_wasm_stack(GUEST_STACK_BYTES_MAX)

@@ -17,12 +17,13 @@ use super::upload_error::UploadError;
 use crate::dynamo::names::Digest;
 use crate::dynamo::reconcile::answer::GuestFailure;
 use crate::dynamo::reconcile::question::Question;
-use crate::limits::{DEADLINE_DEFAULT_MS, GUEST_WALL_MS, PLUGIN_BYTES_DEFAULT, PLUGINS_MAX};
+use crate::limits::{DEADLINE_DEFAULT_MS, GUEST_WALL_MS_MAX, PLUGIN_BYTES_DEFAULT, PLUGINS_MAX};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::Mutex;
 
 pub use super::plugin::{Admitted, Roles};
@@ -36,7 +37,7 @@ pub struct Settings {
     pub compiler: PathBuf,
     /// Guests that may run at a time.
     pub concurrency: usize,
-    /// Wall-clock backstop of one call.
+    /// Wall-clock backstop of one call, whatever its bucket grants.
     pub guest_wall_ms: u64,
 }
 
@@ -61,7 +62,7 @@ impl Settings {
             compile,
             compiler,
             concurrency,
-            guest_wall_ms: GUEST_WALL_MS,
+            guest_wall_ms: GUEST_WALL_MS_MAX,
         }
     }
 }
@@ -153,8 +154,31 @@ impl Library {
 
     /// Answers a question on this thread; at most the wall limit, and the wait for a slot, from now.
     pub fn answer(&self, question: &Question) -> Report {
+        self.answer_by(question, None)
+    }
+
+    /// The same, and not beyond a deadline: what is left of it bounds the call like the wall limit does.
+    pub fn answer_by(&self, question: &Question, deadline: Option<Instant>) -> Report {
+        let loaded = match self.ready(question.binding.digest) {
+            Ok(loaded) => loaded,
+            Err(failure) => return Report::failed(failure),
+        };
+        let mut caller = self.caller(&loaded.plugin);
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            caller.wall_ms = caller.wall_ms.min(left.as_millis() as u64);
+        }
+        caller.answer(question)
+    }
+
+    /// The same with a wall limit of its own, for checks that a busy node must not decide.
+    pub fn answer_within(&self, question: &Question, wall_ms: u64) -> Report {
         match self.ready(question.binding.digest) {
-            Ok(loaded) => self.caller(&loaded.plugin).answer(question),
+            Ok(loaded) => {
+                let mut caller = self.caller(&loaded.plugin);
+                caller.wall_ms = wall_ms;
+                caller.answer(question)
+            }
             Err(failure) => Report::failed(failure),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! An upload is inspected as bytes (`inspection`), compiled in a process of its own (`compiler`), kept
 //! by its digest (`shelf`, `library`) and called with fuel and bounds (`guest`) on threads of its own
-//! (`workers`). Knows nothing of the network, of storage engines or of the law check.
+//! (`workers`). Whether it keeps the laws of merging is tried before it is believed (`laws`). Knows nothing of the
+//! network or of storage engines.
 //!
 //! Invariant: no byte from outside is compiled in this process, and no native code is accepted from
 //! outside at all.
@@ -12,6 +13,7 @@ pub mod compiler;
 pub mod engine;
 pub mod guest;
 pub mod inspection;
+pub mod laws;
 pub mod library;
 mod plugin;
 mod shelf;

@@ -104,6 +104,8 @@ pub enum UploadError {
     Describe { failure: GuestFailure },
     #[error("P051 the plugin describes itself badly: {message}; its author has to mend `describe`")]
     Description { message: String },
+    #[error("P052 the plugin fails on a sample of its own: {message}")]
+    Sample { message: String },
     #[error("P060 the cluster has {limit} plugins, its limit; remove one that no bucket uses")]
     LibraryFull { limit: usize },
     #[error(
@@ -112,6 +114,12 @@ pub enum UploadError {
     Disk { message: String },
     #[error("P062 this node does not have the plugin {digest}; upload it, or fetch it from a peer")]
     Missing { digest: Digest },
+    #[error("P070 the plugin is {message}")]
+    Unlawful { message: String },
+    #[error(
+        "P071 the laws of the plugin could not be checked on this node: {message}; not the plugin's fault, a retry is safe"
+    )]
+    LawsUnchecked { message: String },
 }
 
 impl UploadError {
@@ -141,9 +149,12 @@ impl UploadError {
             Self::CompilerBroken { .. } => "P042",
             Self::Describe { .. } => "P050",
             Self::Description { .. } => "P051",
+            Self::Sample { .. } => "P052",
             Self::LibraryFull { .. } => "P060",
             Self::Disk { .. } => "P061",
             Self::Missing { .. } => "P062",
+            Self::Unlawful { .. } => "P070",
+            Self::LawsUnchecked { .. } => "P071",
         }
     }
 
@@ -151,7 +162,7 @@ impl UploadError {
     pub fn is_hosts_fault(&self) -> bool {
         match self {
             Self::CompilerBroken { .. } | Self::Disk { .. } | Self::Missing { .. } => true,
-            Self::LibraryFull { .. } => true,
+            Self::LibraryFull { .. } | Self::LawsUnchecked { .. } => true,
             Self::Describe { failure } => !failure.is_deterministic(),
             _ => false,
         }

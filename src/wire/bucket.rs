@@ -1,7 +1,8 @@
 //! Bucket properties, in protobuf: defaults are filled in here, and nowhere else.
 
+use super::guests;
 use super::proto::v1 as proto;
-use crate::dynamo::bucket::{Ack, Binding, Policy, Properties, PropertiesError};
+use crate::dynamo::bucket::{Ack, Binding, GuestLimits, Policy, Properties, PropertiesError};
 use crate::dynamo::names::Digest;
 use crate::limits::FUEL_DEFAULT;
 
@@ -35,7 +36,7 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
     let defaults = Properties::default();
     let n = number("n", properties.n)?.unwrap_or(defaults.n);
     let policy = decode_policy(&properties)?;
-    let decoded = Properties {
+    let mut decoded = Properties {
         n,
         r: number("r", properties.r)?.unwrap_or(defaults.r.min(n)),
         w: number("w", properties.w)?.unwrap_or(defaults.w.min(n)),
@@ -61,7 +62,15 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
             .filter(|bytes| *bytes > 0)
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         ttl_ms: properties.ttl_ms.filter(|ms| *ms > 0),
+        generation: defaults.generation,
+        ..Properties::default()
     };
+    let unknown_mode = || PropertiesDecodeError::Choice {
+        name: "validator_mode",
+        found: properties.validator_mode,
+        fix: "1 (enforce), 2 (warn), or none",
+    };
+    guests::decode_onto(&mut decoded, &properties).ok_or_else(unknown_mode)?;
     decoded.check()?;
     Ok(decoded)
 }
@@ -73,7 +82,7 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         Policy::LastWriteWins => (proto::Policy::LastWriteWins, None),
         Policy::Resolver(binding) => (proto::Policy::Resolver, Some(encode_binding(binding))),
     };
-    proto::Properties {
+    let mut encoded = proto::Properties {
         n: Some(u32::from(properties.n)),
         r: Some(u32::from(properties.r)),
         w: Some(u32::from(properties.w)),
@@ -87,7 +96,10 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         value_bytes_max: Some(properties.value_bytes_max as u64),
         value_bytes_warn: Some(properties.value_bytes_warn.unwrap_or(0) as u64),
         ttl_ms: Some(properties.ttl_ms.unwrap_or(0)),
-    }
+        ..proto::Properties::default()
+    };
+    guests::encode_onto(&mut encoded, properties);
+    encoded
 }
 
 /// None: as the bucket says. What a later release may mean by another number is not guessed.
@@ -142,6 +154,18 @@ fn decode_policy(properties: &proto::Properties) -> Result<Policy, PropertiesDec
     }
 }
 
+/// A validator that is to be tried out.
+pub fn decode_validator(binding: &proto::Binding) -> Result<Binding, PropertiesDecodeError> {
+    let role = "validator";
+    let binding = decode_binding(role, binding)?;
+    let checked = Properties {
+        validator: Some(binding.clone()),
+        ..Properties::default()
+    };
+    checked.check()?;
+    Ok(binding)
+}
+
 fn decode_binding(
     role: &'static str,
     binding: &proto::Binding,
@@ -158,6 +182,7 @@ fn decode_binding(
         } else {
             binding.fuel
         },
+        limits: GuestLimits::default(), // Beside the bindings; `guests` adds them.
     })
 }
 

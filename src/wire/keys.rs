@@ -6,7 +6,7 @@ use super::proto::peer;
 use super::proto::v1 as proto;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
 use crate::dynamo::names::{BucketName, NameError};
-use crate::dynamo::replica::stretch::{Listed, ListedKey, Stretch};
+use crate::dynamo::replica::stretch::{Listed, ListedKey, Stretch, Wanted};
 use crate::dynamo::ring::partition::{PartitionId, Partitions};
 use crate::limits::{
     KEY_BYTES_MAX, LIST_ITEMS_MAX, PAGE_KEYS_DEFAULT, PAGE_KEYS_MAX, PAGE_TOKEN_BYTES_MAX,
@@ -50,6 +50,7 @@ pub struct PageRequest {
     pub prefix: Bytes,
     pub keys_max: usize,
     pub from: Cursor,
+    pub wanted: Wanted,
 }
 
 impl Cursor {
@@ -146,6 +147,7 @@ pub fn decode_page(
         bucket,
         prefix,
         keys_max,
+        wanted: Wanted::Live,
     })
 }
 
@@ -157,6 +159,7 @@ pub fn encode_stretch(stretch: &Stretch) -> peer::List {
         prefix: stretch.prefix.clone(),
         after: stretch.after.clone(),
         items_max: stretch.items_max as u32,
+        in_conflict: stretch.wanted == Wanted::InConflict,
         ..peer::List::default()
     }
 }
@@ -176,11 +179,15 @@ pub fn decode_stretch(list: peer::List) -> Result<Stretch, StretchDecodeError> {
     bounded("a prefix", list.prefix.len(), KEY_BYTES_MAX)?;
     bounded("a key", list.after.len(), KEY_BYTES_MAX)?;
     Ok(Stretch {
-        bucket: BucketName::new(&list.bucket)?,
+        bucket: BucketName::stored(&list.bucket)?,
         partition: PartitionId(partition as u16),
         prefix: list.prefix,
         after: list.after,
         items_max: (list.items_max as usize).min(LIST_ITEMS_MAX),
+        wanted: match list.in_conflict {
+            true => Wanted::InConflict,
+            false => Wanted::Live,
+        },
     })
 }
 

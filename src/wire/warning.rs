@@ -4,17 +4,22 @@
 
 use super::proto::peer as proto;
 use crate::dynamo::coordinator::warning::Warning;
+use crate::dynamo::reconcile::answer::shown;
 use proto::warning::Kind;
 
 /// Kinds of warnings that there are.
-const KINDS: usize = 2;
+const KINDS: usize = 3;
 
 pub fn encode(warning: &Warning) -> proto::Warning {
-    let kind = match *warning {
+    let kind = match warning.clone() {
         Warning::LargeValue { found, limit } => {
             Kind::LargeValue(proto::LargeValue { found, limit })
         }
         Warning::ManySiblings { found } => Kind::ManySiblings(found),
+        Warning::Refused { code, message } => {
+            Kind::Refused(proto::ValidatorRefusal { code, message })
+        }
+        Warning::Unjudged { reason } => Kind::Unjudged(reason),
     };
     proto::Warning { kind: Some(kind) }
 }
@@ -27,6 +32,13 @@ pub fn decode(warnings: Vec<proto::Warning>) -> Vec<Warning> {
                 Warning::LargeValue { found, limit }
             }
             Kind::ManySiblings(found) => Warning::ManySiblings { found },
+            Kind::Refused(proto::ValidatorRefusal { code, message }) => Warning::Refused {
+                code: shown(&code),
+                message: shown(&message),
+            },
+            Kind::Unjudged(reason) => Warning::Unjudged {
+                reason: shown(&reason),
+            },
         })
     };
     warnings.into_iter().filter_map(known).take(KINDS).collect()

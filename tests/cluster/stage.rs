@@ -42,6 +42,16 @@ impl Stage {
 
     /// Nodes, and others that are not started yet and can join.
     pub async fn with_spares(storage: StorageEngine, nodes: usize, spares: usize) -> Self {
+        Self::with_settings(storage, nodes, spares, &[]).await
+    }
+
+    /// The same, with `REJOIN_...` variables beside those of all stages.
+    pub async fn with_settings(
+        storage: StorageEngine,
+        nodes: usize,
+        spares: usize,
+        settings: &[(&'static str, &str)],
+    ) -> Self {
         let folder = tempfile::Builder::new().prefix("rejoin-test-").tempdir();
         let folder = folder.expect("a temporary folder");
         let plan = Plan {
@@ -60,8 +70,10 @@ impl Stage {
                 ("REJOIN_TOMBSTONE_HORIZON_MS", "30000"),
                 ("REJOIN_METRICS", "127.0.0.1:0"),
             ]
+            .into_iter()
+            .chain(settings.iter().copied())
             .map(|(name, value)| (name, value.to_owned()))
-            .into(),
+            .collect(),
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {
@@ -106,6 +118,11 @@ impl Stage {
             hashes.len() == 1
         })
         .await;
+    }
+
+    /// The process of a node that runs.
+    pub fn process(&self, place: usize) -> u32 {
+        self.cluster.process(place).expect("it runs")
     }
 
     pub async fn kill(&mut self, place: usize) {

@@ -20,6 +20,17 @@ pub fn resolver(name: &str, body: &str) -> Bytes {
     translate(name, &[("resolver", &resolve(body))])
 }
 
+/// A resolver that behaves until the first value that it is given begins with `!`; then it does this.
+pub fn sleeper(name: &str, body: &str) -> Bytes {
+    let body = format!(
+        "(if (i32.eq (i32.load8_u (i32.load (local.get $siblings))) (i32.const 33))
+           (then (return (block (result i32) {body})))) {KEEP}"
+    );
+    let table = r#"(table $table 1 funcref)
+        (func $grow-table (param $elements i32) (result i32) (table.grow $table (ref.null func) (local.get $elements)))"#;
+    translate(name, &[("resolver", &resolve(&body)), ("more", table)])
+}
+
 fn resolve(body: &str) -> String {
     format!(
         r#"(func (export "cm32p2|rejoin:plugin/resolver@1|resolve")
@@ -27,6 +38,11 @@ fn resolve(body: &str) -> String {
              (param $extras i32) (param $extras-count i32) (param $params i32) (param $params-length i32)
              (result i32) {body})"#
     )
+}
+
+/// A resolver with these instructions as its body, and with these functions beside it.
+pub fn resolver_with(name: &str, body: &str, functions: &str) -> Bytes {
+    translate(name, &[("resolver", &resolve(body)), ("more", functions)])
 }
 
 /// A validator with these instructions as its body.

@@ -6,6 +6,7 @@
 
 use super::memory::Memory;
 use bytes::Bytes;
+use rejoin::dynamo::bucket::removed::RemovedBuckets;
 use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
@@ -15,7 +16,9 @@ use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
-use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now};
+use rejoin::dynamo::names::{BucketName, ClientId, Key, Millis, NodeId, Now, Ticket};
+use rejoin::dynamo::reconcile::answer::Answer;
+use rejoin::dynamo::reconcile::question::Question;
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::repair::transfer::Stage;
 use rejoin::dynamo::replica::layout::object_key;
@@ -69,9 +72,15 @@ pub struct Cluster {
     pub replies: u64,
     /// Puts that were answered well.
     pub acknowledged: u64,
+    /// What guests were asked, by whom.
+    pub asked: Vec<(NodeId, Ticket, Question)>,
+    /// What answers them; nobody does without it.
+    pub guest: Option<fn(&Question) -> Answer>,
+    answers: VecDeque<(NodeId, Ticket, Answer)>,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
+    removed: Arc<RemovedBuckets>,
     settings: Settings,
     queue: VecDeque<(NodeId, NodeId, Message)>,
     clients: u64,
@@ -136,9 +145,13 @@ impl Cluster {
             is_mute: false,
             replies: 0,
             acknowledged: 0,
+            asked: Vec::new(),
+            guest: None,
+            answers: VecDeque::new(),
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
+            removed: Arc::default(),
             settings,
             queue: VecDeque::new(),
             clients: 0,
@@ -151,8 +164,46 @@ impl Cluster {
     /// A process on the disk that the node has, or on an empty one.
     pub fn start(&mut self, name: &str) {
         self.start_ignorant(name);
+        self.tell_buckets(name);
+    }
+
+    /// A process that knows the buckets that there were at first, and of no removal.
+    pub fn start_as_at_first(&mut self, name: &str) {
+        self.start_ignorant(name);
+        self.step(&node(name), Event::Buckets(Arc::new(buckets())));
+    }
+
+    /// A node hears of the buckets as they are now.
+    pub fn tell_buckets(&mut self, name: &str) {
+        let removed = Event::Removed(Arc::clone(&self.removed));
+        self.step(&node(name), removed);
         let buckets = Event::Buckets(Arc::clone(&self.buckets));
         self.step(&node(name), buckets);
+    }
+
+    /// `notes` is removed, and created again as another bucket or not; nobody is told of it yet.
+    pub fn remove_notes(&mut self, is_created_again: bool) {
+        let mut table = BucketTable::clone(&self.buckets);
+        let mut removed = RemovedBuckets::clone(&self.removed);
+        let names: Vec<BucketName> = table.keys().cloned().collect();
+        for name in names.iter().filter(|name| name.plain() == "notes") {
+            let generation = name.generation() + 1;
+            removed.note(name, generation);
+            if let Some(properties) = table.remove(name)
+                && is_created_again
+            {
+                table.insert(name.of(generation), properties);
+            }
+        }
+        self.buckets = Arc::new(table);
+        self.removed = Arc::new(removed);
+    }
+
+    /// Everything that a node stores of keys.
+    pub fn stored(&self, name: &str) -> usize {
+        let disk = &self.disks[&node(name)];
+        let whole = Bytes::from_static(b"a")..Bytes::from_static(b"z");
+        disk.scan(whole, usize::MAX).expect("a good disk").len()
     }
 
     /// A process that nobody has told of any bucket.
@@ -246,8 +297,19 @@ impl Cluster {
                     self.replies += 1;
                     self.acknowledged += u64::from(outcome.is_ok());
                 }
-                Effect::ReplyGet { .. } | Effect::ReplyList { .. } => self.replies += 1,
-                Effect::Ask { .. } | Effect::Changed(_) => {}
+                Effect::ReplyGet { .. }
+                | Effect::ReplyList { .. }
+                | Effect::ReplyRestore { .. } => self.replies += 1,
+                Effect::Ask {
+                    ticket, question, ..
+                } => {
+                    if let Some(guest) = self.guest {
+                        let answer = guest(&question);
+                        self.answers.push_back((id.clone(), ticket, answer));
+                    }
+                    self.asked.push((id.clone(), ticket, question));
+                }
+                Effect::Changed(_) => {}
             }
         }
     }
@@ -269,9 +331,25 @@ impl Cluster {
     }
 
     pub fn deliver(&mut self) {
-        while let Some((from, to, message)) = self.queue.pop_front() {
-            self.step(&to, Event::Message { from, message });
+        loop {
+            if let Some((id, ticket, answer)) = self.answers.pop_front() {
+                self.step(&id, Event::Answered { ticket, answer });
+            } else if let Some((from, to, message)) = self.queue.pop_front() {
+                self.step(&to, Event::Message { from, message });
+            } else {
+                return;
+            }
         }
+    }
+
+    /// From now on these are the buckets.
+    pub fn rule(&mut self, buckets: BucketTable) {
+        self.buckets = Arc::new(buckets);
+        for id in self.ids() {
+            let event = Event::Buckets(Arc::clone(&self.buckets));
+            self.step(&id, event);
+        }
+        self.deliver();
     }
 
     /// Lets everything happen that is due within so many milliseconds.
@@ -306,6 +384,13 @@ impl Cluster {
     /// A put that every replica is sent at once. Says whether it was acknowledged at once.
     pub fn put(&mut self, via: &str, key: &Key, value: &str) -> bool {
         let before = self.acknowledged;
+        self.begin_put(via, key, value);
+        self.deliver();
+        self.acknowledged > before
+    }
+
+    /// A put of which nothing has arrived anywhere yet.
+    pub fn begin_put(&mut self, via: &str, key: &Key, value: &str) {
         self.clients += 1;
         let request = PutRequest {
             key: key.clone(),
@@ -322,8 +407,27 @@ impl Cluster {
             timeout_ms: 5_000,
         };
         self.step(&node(via), event);
+    }
+
+    /// A put of a client that has seen all that its coordinator holds.
+    pub fn put_over(&mut self, via: &str, key: &Key, value: &str) {
+        self.clients += 1;
+        let request = PutRequest {
+            key: key.clone(),
+            context: self.object(&node(via), key).context(),
+            version: Version::value(value.to_owned(), 0),
+            w: None,
+            pw: None,
+            ack: None,
+            ttl: Ttl::Bucket,
+        };
+        let event = Event::Put {
+            client: ClientId(self.clients),
+            request: Box::new(request),
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
         self.deliver();
-        self.acknowledged > before
     }
 
     /// Deletes whatever stands under a key, at all replicas.

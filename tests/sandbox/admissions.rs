@@ -5,6 +5,7 @@
 use super::plugins::{CONCATENATE, Shelf, Text, open, question, settings};
 use rejoin::dynamo::names::Digest;
 use rejoin::dynamo::reconcile::answer::{Answer, Resolution};
+use rejoin::limits::GUEST_HANDLES_MAX;
 use rejoin::wasm::library::digest_of;
 use rejoin::wasm::upload_error::UploadError;
 use std::fs;
@@ -124,10 +125,52 @@ async fn a_patch_of_the_contract_is_the_same_contract() {
 async fn more_instances_than_a_call_may_have_are_the_plugins_fault() {
     let many = (0..100).map(|i| format!("(core instance $i{i} (instantiate $empty))"));
     let many: String = many.collect();
-    let extra = wat::parse_str(format!("(component (core module $empty) {many})")).unwrap();
+    let bytes = embedding(&format!("(component (core module $empty) {many})"));
+    let error = Shelf::open().refusal(bytes).await;
+    assert_eq!(error.code(), "P041", "{error}");
+    assert!(
+        !error.is_hosts_fault() && error.to_string().contains("instances"),
+        "{error}"
+    );
+}
+
+/// Stubs of WASI make resources for the component beside them; the host holds them, so they are counted.
+#[tokio::test]
+async fn resources_within_a_plugin_are_let_in_and_bounded() {
+    let making = |handles: u32| {
+        embedding(&format!(
+            r#"(component
+                (type $stub (resource (rep i32)))
+                (core func $make (canon resource.new $stub))
+                (core module $maker
+                  (import "stub" "make" (func $make (param i32) (result i32)))
+                  (func $start (local $i i32)
+                    (loop $more
+                      (drop (call $make (i32.const 0)))
+                      (br_if $more (i32.lt_u
+                        (local.tee $i (i32.add (local.get $i) (i32.const 1)))
+                        (i32.const {handles})))))
+                  (start $start))
+                (core instance (instantiate $maker (with "stub" (instance (export "make" (func $make)))))))"#
+        ))
+    };
+    let shelf = Shelf::open();
+    let digest = shelf.admit(making(GUEST_HANDLES_MAX as u32)).await;
+    assert!(shelf.resolves(digest));
+    let error = shelf.refusal(making(GUEST_HANDLES_MAX as u32 + 1)).await;
+    assert_eq!(error.code(), "P050", "{error}");
+    assert!(
+        !error.is_hosts_fault() && error.to_string().contains("handle"),
+        "{error}"
+    );
+}
+
+/// A good component with one more within it, which is instantiated without arguments.
+fn embedding(text: &str) -> Vec<u8> {
+    let extra = wat::parse_str(text).unwrap();
     let good = good().component();
     let (header, rest) = good.split_at(8);
-    // Section 4 of a component is a component within it; instantiating it would need one more.
+    // Section 4 of a component is a component within it; instantiating it needs one more section.
     let mut size = extra.len();
     let mut bytes = [header, rest, &[4]].concat();
     while size >= 0x80 {
@@ -139,12 +182,7 @@ async fn more_instances_than_a_call_may_have_are_the_plugins_fault() {
     // A section of instances: one, of the last component, without arguments.
     let components = 1 + inner_components(&good);
     bytes.extend([5, 4, 1, 0, components - 1, 0]);
-    let error = Shelf::open().refusal(bytes).await;
-    assert_eq!(error.code(), "P041", "{error}");
-    assert!(
-        !error.is_hosts_fault() && error.to_string().contains("instances"),
-        "{error}"
-    );
+    bytes
 }
 
 /// Components directly within a component.

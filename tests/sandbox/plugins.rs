@@ -8,6 +8,7 @@ use rejoin::dynamo::bucket::Binding;
 use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::names::{BucketName, Digest, Key};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::limits::GUEST_WALL_MS_MAX;
 use rejoin::wasm::guest::Report;
 use rejoin::wasm::library::{Library, Settings};
 use std::path::{Path, PathBuf};
@@ -201,9 +202,12 @@ pub fn question(digest: Digest, values: &[&str]) -> Question {
 
 pub fn asking(digest: Digest, ask: Ask) -> Question {
     let bucket = BucketName::new("carts").expect("a good name");
+    let mut binding = Binding::new(digest);
+    // As in `settings`: fuel has to decide.
+    binding.limits.wall_ms = GUEST_WALL_MS_MAX;
     Question {
         key: Key::new(bucket, Bytes::from_static(b"mine")).expect("a good key"),
-        binding: Binding::new(digest),
+        binding,
         ask,
     }
 }

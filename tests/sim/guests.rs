@@ -12,6 +12,7 @@ use rejoin::dynamo::causality::version::Version;
 use rejoin::dynamo::names::Digest;
 use rejoin::dynamo::reconcile::answer::{Answer, GuestFailure, Judgement, Resolution};
 use rejoin::dynamo::reconcile::question::{Ask, Question};
+use rejoin::limits::GUEST_WALL_MS_MAX;
 use std::collections::BTreeSet;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +59,12 @@ pub const VALIDATORS: [Guest; 4] = [
 
 impl Guest {
     pub fn binding(self) -> Binding {
-        Binding::new(Digest([self as u8; 32]))
+        let mut binding = Binding::new(Digest([self as u8; 32]));
+        binding.limits.wall_ms = match self {
+            Guest::Slow => GUEST_WALL_MS_MAX,
+            _ => binding.limits.wall_ms,
+        };
+        binding
     }
 
     fn of(digest: Digest) -> Self {

@@ -57,6 +57,8 @@ pub enum Check {
     Missed,
     /// A cluster that nobody uses writes, or repairs.
     Restless,
+    /// A conflict that stays although its bucket merges on put.
+    Conflicted,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +131,8 @@ pub struct Stored<'a> {
     pub replaced: Option<&'a Replaced>,
     /// The put that the node was carrying out, if it was one.
     pub attempt: Option<usize>,
+    /// A merge in the background.
+    pub is_unasked: bool,
 }
 
 /// What the client of a put was told, and who keeps the key.
@@ -278,10 +282,11 @@ impl History {
     }
 
     fn register(&mut self, stored: &Stored<'_>, dot: Dot, version: &Version) {
-        let Some(attempt) = stored.attempt else {
+        let attempt = stored.attempt.filter(|_| !stored.is_unasked);
+        if attempt.is_none() && !stored.is_unasked {
             let what = format!("{dot} was stored without a put");
             return self.accuse(Check::Coordinated, what);
-        };
+        }
         let past = self.past_of_new(stored, attempt);
         self.check_merge(stored, version);
         let history = &mut self.keys[stored.key];
@@ -300,6 +305,9 @@ impl History {
         history.places.insert(dot, place);
         let version = version.clone();
         history.writes.push(Written { dot, version, past });
+        let Some(attempt) = attempt else {
+            return; // No client is told of it.
+        };
         let dots = &mut self.attempts[attempt].dots;
         dots.push(place);
         if dots.len() > 1 {
@@ -309,9 +317,9 @@ impl History {
     }
 
     /// What the client had seen, and what a merge or a sweeping delete took in.
-    fn past_of_new(&self, stored: &Stored<'_>, attempt: usize) -> Marks {
-        let attempt = &self.attempts[attempt];
-        let mut past = attempt.seen.clone();
+    fn past_of_new(&self, stored: &Stored<'_>, attempt: Option<usize>) -> Marks {
+        let attempt = attempt.map(|attempt| &self.attempts[attempt]);
+        let mut past = attempt.map(|put| put.seen.clone()).unwrap_or_default();
         let mut take = |place: usize| {
             past.insert(place);
             past.join(&self.keys[stored.key].writes[place].past);
@@ -322,7 +330,7 @@ impl History {
                 .into_iter()
                 .for_each(&mut take)
         });
-        if attempt.sweeps {
+        if attempt.is_some_and(|put| put.sweeps) {
             let swept = dropped(stored).filter_map(|(dot, _)| self.place(stored.key, dot));
             swept.for_each(take);
         }

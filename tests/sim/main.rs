@@ -1,13 +1,14 @@
 //! A whole cluster in one thread, from one seed: `dynamo::machine` under every fault we can think of.
 //!
 //! `REJOIN_SEED=<n>` replays one run (`REJOIN_LINES=<count>` shows more of it), `REJOIN_SEEDS=<count>` sets how many
-//! fresh ones are tried.
+//! fresh ones are tried, `REJOIN_SEED_BASE=<n>` where they begin; the time, if it is not given.
 //! Knows nothing of tokio, sled, gRPC or Wasm: those are the shell's, and this is what it has to be
 //! faithful to.
 //!
 //! Invariant: whatever a run does follows from its seed.
 
 mod clients;
+mod converging;
 mod disk;
 mod guests;
 mod history;
@@ -101,7 +102,8 @@ fn no_law_breaks_in_fresh_seeds() {
     }
     let count = number("REJOIN_SEEDS").unwrap_or(SEEDS_DEFAULT);
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
-    let base = since_1970.expect("after 1970").as_nanos() as u64;
+    let now = since_1970.expect("after 1970").as_nanos() as u64;
+    let base = number("REJOIN_SEED_BASE").unwrap_or(now);
     println!("seeds {base} and the {count} that follow");
     let start = Instant::now();
     check_all(base, count);
@@ -180,6 +182,28 @@ fn after_the_heal_anti_entropy_alone_makes_replicas_equal_and_then_writes_nothin
         let shown: Vec<String> = report.violations.iter().map(shown).collect();
         assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
     }
+}
+
+#[test]
+fn merges_of_several_owners_breed_no_merges_and_leave_no_conflict() {
+    let mut merges = 0;
+    for seed in 0..MUTANT_SEEDS {
+        let report = run::run_unread(converging::lawful(seed), Trace::hashed());
+        let shown: Vec<String> = report.violations.iter().map(shown).collect();
+        assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
+        merges += report.background_merges;
+    }
+    assert!(merges > MUTANT_SEEDS, "{merges} merges prove little");
+}
+
+#[test]
+fn conflicts_that_nobody_merges_are_caught() {
+    let mut reports = (0..MUTANT_SEEDS).flat_map(|seed| {
+        let mut plan = converging::lawful(seed);
+        plan.converge_quiet_ms = 3_600_000; // In an hour, that is never.
+        run::run_unread(plan, Trace::hashed()).violations
+    });
+    assert!(reports.any(|violation| violation.check == Check::Conflicted));
 }
 
 #[test]

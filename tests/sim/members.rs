@@ -408,14 +408,29 @@ impl World {
         self.nodes[node].office.is_gone = true;
     }
 
+    /// Whether everybody else is on the way out.
+    fn is_the_last_to_stay(&self, node: &NodeId) -> bool {
+        let mut serving = (0..self.nodes.len()).filter(|node| self.serves(*node));
+        let steward = serving
+            .next()
+            .and_then(|first| self.nodes[first].office.steward.as_ref());
+        let change = steward.and_then(|steward| steward.snapshot().catalog.change());
+        change.is_some_and(|change| change.members.iter().all(|member| member.id == *node))
+    }
+
     /// Says so of those who will not come back.
     pub fn remove_the_gone(&mut self, force: bool) {
         let gone = self.nodes.iter().filter(|node| node.office.is_gone);
         let gone: Vec<NodeId> = gone.map(|node| node.id.clone()).collect();
         for node in gone {
-            if self.dice.random_bool(0.5) || force {
-                self.commit(&Wish::Remove(node), force);
+            if !(self.dice.random_bool(0.5) || force) {
+                continue;
             }
+            let wish = match self.is_the_last_to_stay(&node) {
+                true => Wish::Cancel,
+                false => Wish::Remove(node),
+            };
+            self.commit(&wish, force);
         }
     }
 

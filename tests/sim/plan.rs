@@ -82,6 +82,8 @@ pub struct Plan {
     pub delay_ms_max: u64,
     /// 0: replicas become equal by reads alone.
     pub anti_entropy_interval_ms: u64,
+    /// How long a conflict has to be left alone before it is merged in the background; 0: it never is.
+    pub converge_quiet_ms: u64,
     /// Between two walks in search of tombstones, 0 for none, and the horizon.
     pub reaping_ms: (u64, u64),
     /// Per node, how far its wall clock is ahead, and what its monotonic clock started from.
@@ -113,6 +115,7 @@ impl Plan {
             faults: faults(manners, &mut dice),
             // Not from the dice: what a seed unfolds to is to last.
             anti_entropy_interval_ms: [0, 5_000, 20_000, 60_000][(seed % 4) as usize],
+            converge_quiet_ms: 0,
             reaping_ms: (0, 30_000),
             delay_ms_max: *[2, 20, 300].choose(&mut dice).expect("not empty"),
             clocks: nodes.iter().map(|_| clock(&mut dice)).collect(),
@@ -148,6 +151,17 @@ impl Plan {
             if dice.random_bool(0.25) {
                 self.calm_down();
             }
+        }
+        // A guest that answers in time only now and then would write at any time, also when all is to be at rest.
+        let is_slow = |p: &Properties| {
+            let bound = p.resolver().into_iter().chain(p.validator.as_ref());
+            let slow = [Guest::Slow, Guest::AcceptsSlowly].map(|guest| guest.binding().digest);
+            bound
+                .into_iter()
+                .any(|binding| slow.contains(&binding.digest))
+        };
+        if !self.buckets.values().any(is_slow) {
+            self.converge_quiet_ms = [0, 300, 3_000][(self.seed % 3) as usize];
         }
     }
 
@@ -188,6 +202,7 @@ impl Plan {
             anti_entropy_interval_ms: self.anti_entropy_interval_ms,
             reap_interval_ms,
             tombstone_horizon_ms,
+            converge_quiet_ms: self.converge_quiet_ms,
             ..self.settings
         }
     }

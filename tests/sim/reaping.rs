@@ -168,6 +168,7 @@ fn run(plan: Plan, mutant: Mutant) -> (Report, [u64; 2]) {
     world.judge();
     let reaped = [reaped_at_work, world.reaped()];
     let report = Report {
+        background_merges: world.background_merges(),
         violations: world.history.violations,
         trace: world.trace,
     };

@@ -142,6 +142,8 @@ impl World {
             Resolved::Siblings { .. } => {
                 let mut sorted = live.clone();
                 sorted.sort();
+                // What two nodes have merged to the same is shown once.
+                sorted.dedup_by(|a, b| a == b && a.merged_by.is_some());
                 live.len() > 1 && reply.versions.iter().collect::<Vec<_>>() == sorted
             }
             Resolved::Merged { .. } if lawful => {

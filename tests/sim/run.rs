@@ -29,6 +29,7 @@ const READ_TIMEOUT_MS: u64 = 5_000;
 pub struct Report {
     pub violations: Vec<Violation>,
     pub trace: Trace,
+    pub background_merges: u64,
 }
 
 pub fn run(seed: u64, mutant: Mutant, trace: Trace) -> Report {
@@ -58,6 +59,7 @@ pub fn run_plan(plan: Plan, mutant: Mutant, trace: Trace) -> Report {
     world.rest();
     world.judge();
     Report {
+        background_merges: world.background_merges(),
         violations: world.history.violations,
         trace: world.trace,
     }
@@ -81,8 +83,14 @@ pub fn run_unread(plan: Plan, trace: Trace) -> Report {
         let what = format!("{before:?} writes and repairs became {after:?} between equal replicas");
         world.history.accuse(Check::ReadWrote, what);
     }
+    let is_lawful =
+        |key| world.stage.is_lawful(key) && world.stage.plan.properties(key).merge_on_put;
+    if world.stage.plan.converge_quiet_ms > 0 && (0..world.stage.plan.keys.len()).all(is_lawful) {
+        world.check_converged();
+    }
     world.judge();
     Report {
+        background_merges: world.background_merges(),
         violations: world.history.violations,
         trace: world.trace,
     }
@@ -92,6 +100,11 @@ impl World {
     /// Everything that is under way comes to its end, and nothing else happens.
     pub fn settle(&mut self) {
         self.run_to(self.now_ms + SETTLE_MS);
+        // A background merge that comes to nothing is tried again now and then, and each try ends soon.
+        let end_ms = self.now_ms + SETTLE_MS;
+        while self.now_ms < end_ms && !self.is_idle() {
+            self.run_to(self.now_ms + 100);
+        }
         let open: usize = self
             .nodes
             .iter()

@@ -184,7 +184,7 @@ impl Stage {
         found.expect("a member")
     }
 
-    fn is_lawful(&self, key: usize) -> bool {
+    pub fn is_lawful(&self, key: usize) -> bool {
         let union = Policy::Resolver(Guest::Union.binding());
         self.plan.properties(key).policy == union
     }
@@ -401,11 +401,13 @@ impl World {
         let Some(machine) = &mut self.nodes[node].machine else {
             return;
         };
+        let merges = machine.converged().merged;
         machine.step(now, event, &mut effects);
+        let has_merged = machine.converged().merged > merges;
         self.nodes[node].disturb();
         let log = self.nodes[node].disk.borrow_mut().take_log();
         for applied in log {
-            self.on_applied(node, &applied, attempt);
+            self.on_applied(node, &applied, attempt, has_merged);
         }
         for effect in effects {
             self.carry_out(node, effect, attempt);
@@ -415,7 +417,14 @@ impl World {
         }
     }
 
-    fn on_applied(&mut self, node: usize, applied: &Applied, attempt: Option<usize>) {
+    /// `has_merged`: in this step a node has merged siblings although nobody asked it to.
+    fn on_applied(
+        &mut self,
+        node: usize,
+        applied: &Applied,
+        attempt: Option<usize>,
+        has_merged: bool,
+    ) {
         self.on_removed(node, applied);
         let mut object = None;
         let mut replaced = None;
@@ -454,7 +463,9 @@ impl World {
             // Who stands in makes a dot from all that it knows.
             before.sync(self.known_elsewhere(node, key, place));
         }
+        let is_unasked = has_merged && attempt.is_none() && replaced.is_some();
         self.history.on_stored(&Stored {
+            is_unasked,
             node,
             key,
             before: &before,
@@ -546,6 +557,7 @@ impl World {
             }
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+            Effect::ReplyRestore { .. } => unreachable!("no client of this world restores"),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
             Effect::Progress {
                 change,

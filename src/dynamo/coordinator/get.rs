@@ -15,6 +15,7 @@ use super::panel::Panel;
 use super::quorum::Verdict;
 use super::request::{GetError, GetReply, Resolved};
 use super::seat::Errand;
+use super::slice::{out_of_time, resolve_by};
 use std::collections::BTreeMap;
 
 /// What the router has to do next.
@@ -32,6 +33,8 @@ enum Phase {
     Gathering,
     Reconciling {
         siblings: Vec<Version>,
+        /// When the resolver was asked, and until when it is waited for.
+        slice: (Millis, Millis),
         /// Replicas whose answers are in there, and how many of them are primaries.
         replicas: (usize, usize),
     },
@@ -139,6 +142,7 @@ impl Get {
     fn reconcile(&mut self) -> Step {
         let siblings = canonical_siblings(&self.merged, self.wall_ms);
         match &self.properties.policy {
+            Policy::Siblings if siblings.len() == 1 => self.answer(siblings, Resolved::Single),
             Policy::Siblings => {
                 let reason = "the bucket has no resolver".to_owned();
                 self.answer(siblings, Resolved::Siblings { reason })
@@ -149,6 +153,10 @@ impl Get {
                     .collect();
                 self.answer(latest, Resolved::Merged { by: None, fuel: 0 })
             }
+            Policy::Resolver(binding) if siblings.len() == 1 => {
+                let by = Some(binding.digest);
+                self.answer(siblings, Resolved::Merged { by, fuel: 0 })
+            }
             Policy::Resolver(binding) => {
                 let question = Question {
                     key: self.key.clone(),
@@ -156,7 +164,12 @@ impl Get {
                     ask: Ask::Resolve(siblings.clone()),
                 };
                 let replicas = self.counted();
-                self.phase = Phase::Reconciling { siblings, replicas };
+                let slice = (self.deadline, self.deadline); // Until `on_asked`.
+                self.phase = Phase::Reconciling {
+                    siblings,
+                    slice,
+                    replicas,
+                };
                 Step::Reconcile(Box::new(question))
             }
         }
@@ -188,14 +201,28 @@ impl Get {
         }
     }
 
+    /// The resolver was asked; says until when it is waited for.
+    pub fn on_asked(&mut self, now: Millis) -> Millis {
+        let deadline = self.deadline;
+        let Some(binding) = self.properties.resolver() else {
+            return deadline;
+        };
+        let until = resolve_by(now, deadline, binding);
+        if let Phase::Reconciling { slice, .. } = &mut self.phase {
+            *slice = (now, until);
+        }
+        until
+    }
+
     fn counted(&self) -> (usize, usize) {
         (self.panel.answered(), self.panel.primaries_answered())
     }
 
     /// When `on_timer` is due, as long as the client has no answer.
     pub fn wakes_at(&self) -> Millis {
-        match self.phase {
+        match &self.phase {
             Phase::Gathering if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
+            Phase::Reconciling { slice, .. } => slice.1.min(self.deadline),
             _ => self.deadline,
         }
     }
@@ -203,7 +230,7 @@ impl Get {
     /// Time has passed: the client's, or only a spell of waiting.
     pub fn on_timer(&mut self, now: Millis) -> Step {
         if now >= self.deadline || self.phase != Phase::Gathering {
-            return self.on_deadline();
+            return self.on_deadline(now);
         }
         self.late.0 = now.after(self.late.1.max(1));
         self.errands.extend(self.panel.on_late());
@@ -219,12 +246,18 @@ impl Get {
         self.panel.asks(node)
     }
 
-    /// The client's time is over: siblings without a resolver's word are still an answer.
-    fn on_deadline(&mut self) -> Step {
+    /// The client's time is over, or the resolver's: siblings without its word are still an answer.
+    fn on_deadline(&mut self, now: Millis) -> Step {
         match &self.phase {
             Phase::Gathering => Step::Fail(GetError::deadline(&self.panel)),
-            Phase::Reconciling { siblings, .. } => {
-                let reason = "the resolver did not answer before the deadline".to_owned();
+            Phase::Reconciling {
+                siblings, slice, ..
+            } => {
+                let late = self
+                    .properties
+                    .resolver()
+                    .map(|binding| out_of_time(binding, slice.0, now).to_string());
+                let reason = late.unwrap_or_default();
                 let siblings = siblings.clone();
                 self.answer(siblings, Resolved::Siblings { reason })
             }

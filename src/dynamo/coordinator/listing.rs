@@ -191,6 +191,7 @@ mod tests {
             prefix: Bytes::new(),
             after: Bytes::from("a"),
             items_max: 10,
+            wanted: Default::default(),
         };
         let seats = Seats {
             primaries: ["x", "y", "z"].map(node).to_vec(),

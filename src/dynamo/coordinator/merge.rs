@@ -5,13 +5,13 @@
 //! Invariant: what is stored covers exactly what went in, and carries all of it as inputs, so that a wrong
 //! resolver can be undone (law 1).
 
-use super::super::bucket::Binding;
+use super::super::bucket::{Binding, Policy};
 use super::super::causality::context::Context;
 use super::super::causality::object::Object;
 use super::super::causality::version::Version;
 use super::super::names::{Digest, Key};
 use super::super::reconcile::answer::Answer;
-use super::super::reconcile::question::{Ask, Question, canonical};
+use super::super::reconcile::question::{Ask, Question, canonical, distinct};
 use super::super::reconcile::verdict::{Verdict, believe, last_write_wins};
 use super::super::replica::copy::MergeInputs;
 
@@ -49,6 +49,22 @@ impl Merge {
             hidden,
             covered,
         }
+    }
+
+    /// Of the siblings that stand under a key; none if they say only one thing.
+    pub fn within(local: &Object, policy: &Policy, wall_ms: u64) -> Option<Self> {
+        let siblings = distinct(local, policy, wall_ms);
+        if siblings.len() < 2 {
+            return None;
+        }
+        let versions = local.versions().map(|(_, version)| version.clone());
+        Some(Self {
+            siblings,
+            hidden: versions
+                .filter(|version| !version.is_live(wall_ms))
+                .collect(),
+            covered: local.context(),
+        })
     }
 
     pub fn question(&self, key: Key, binding: Binding) -> Question {

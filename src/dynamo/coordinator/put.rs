@@ -5,16 +5,15 @@
 //! the router's; this machine says when and what.
 //!
 //! Invariant: before `Step::Store` nothing was stored and every error says so; after it every error is
-//! `Unknown` (law 8). A plugin that fails costs the merge, never the write (law 1): a resolver has half of the
+//! `Unknown` (law 8). A plugin that fails costs the merge, never the write (law 1): a guest has a slice of the
 //! client's time, so that what is left is enough to store and replicate without it.
 
-use super::super::bucket::{Ack, Binding, Policy, Properties};
+use super::super::bucket::{Ack, Policy, Properties};
 use super::super::causality::context::Context;
 use super::super::causality::object::Object;
-use super::super::causality::version::Version;
-use super::super::names::{ClientId, Millis, NodeId, Ticket};
-use super::super::reconcile::answer::{Answer, Judgement, shown};
-use super::super::reconcile::question::{Ask, Question};
+use super::super::names::{ClientId, Key, Millis, NodeId, Ticket};
+use super::super::reconcile::answer::Answer;
+use super::super::reconcile::question::Question;
 use super::super::replica::copy::Coordinated;
 use super::super::replica::layout::Place;
 use super::merge::{Merge, Store};
@@ -22,7 +21,10 @@ use super::panel::Panel;
 use super::quorum::Verdict;
 use super::request::{PutError, PutReply, PutRequest, Resolved};
 use super::seat::Errand;
+use super::warning::Warning;
 
+mod converging;
+mod judging;
 mod replicating;
 
 /// What the router has to do next.
@@ -45,6 +47,8 @@ pub enum Step {
 enum Phase {
     Validating,
     ReadingLocal,
+    /// Another put of this node merges under the key; what it makes is waited for.
+    InLine,
     Merging(Merge),
     /// The merged version waits for the bucket's validator.
     ValidatingMerged {
@@ -63,8 +67,8 @@ pub struct Put {
     pub origin: Origin,
     pub request: PutRequest,
     pub deadline: Millis,
-    /// From here on no resolver is waited for.
-    merge_by: Millis,
+    /// When a guest was asked, and until when it is waited for.
+    slice: (Millis, Millis),
     me: NodeId,
     properties: Properties,
     panel: Panel,
@@ -77,6 +81,8 @@ pub struct Put {
     closes_at: Option<Millis>,
     phase: Phase,
     resolved: Resolved,
+    /// What a validator that may only warn has said.
+    refused: Option<Warning>,
 }
 
 /// Where a put came from.
@@ -88,6 +94,8 @@ pub enum Origin {
         from: NodeId,
         ticket: Ticket,
     },
+    /// Nobody asked: this node makes one of the siblings that stand under the key.
+    Background(Key),
 }
 
 impl Put {
@@ -104,7 +112,7 @@ impl Put {
             origin,
             request,
             deadline,
-            merge_by: now.after(deadline.since(now) / 2),
+            slice: (now, deadline),
             me,
             properties,
             panel,
@@ -114,6 +122,7 @@ impl Put {
             closes_at: None,
             phase: Phase::Validating,
             resolved: Resolved::Single,
+            refused: None,
         }
     }
 
@@ -150,14 +159,6 @@ impl Put {
         format!("{reachable} of {replicas} primaries can be reached, pw is {pw}")
     }
 
-    fn validation(&self, binding: &Binding, version: &Version) -> Question {
-        Question {
-            key: self.request.key.clone(),
-            binding: binding.clone(),
-            ask: Ask::Validate(version.clone()),
-        }
-    }
-
     fn read_local(&mut self) -> Step {
         self.phase = Phase::ReadingLocal;
         Step::ReadLocal
@@ -165,6 +166,9 @@ impl Put {
 
     /// With the local object in hand: store as it is, or merge first.
     pub fn on_local(&mut self, local: &Object) -> Step {
+        if self.is_background() {
+            return self.converge(local);
+        }
         if self.request.version.is_tombstone() {
             let context = self.delete_context(local);
             return self.store_plain(context);
@@ -221,16 +225,9 @@ impl Put {
         }
     }
 
-    fn on_judged(&mut self, answer: Answer) -> Step {
-        match refusal(answer) {
-            Ok(()) => self.read_local(),
-            Err(error) => self.fail(error),
-        }
-    }
-
     fn on_merged(&mut self, merge: Merge, answer: Answer) -> Step {
         let Policy::Resolver(binding) = &self.properties.policy else {
-            return self.store_plain(self.request.context.clone());
+            return self.keep_siblings("the bucket has no resolver".to_owned());
         };
         match merge.by_resolver(answer, binding, self.properties.value_bytes_max) {
             Ok((store, fuel)) => self.check_merged(store, fuel),
@@ -238,27 +235,11 @@ impl Put {
         }
     }
 
-    fn check_merged(&mut self, store: Store, fuel: u64) -> Step {
-        match &self.properties.validator {
-            Some(validator) if !store.version.is_tombstone() => {
-                let question = self.validation(validator, &store.version);
-                let store = Box::new(store);
-                self.phase = Phase::ValidatingMerged { store, fuel };
-                Step::Ask(Box::new(question))
-            }
-            _ => self.store_merged(store, fuel),
-        }
-    }
-
-    fn on_merged_judged(&mut self, store: Store, fuel: u64, answer: Answer) -> Step {
-        match refusal(answer) {
-            Ok(()) => self.store_merged(store, fuel),
-            Err(error) => self.keep_siblings(format!("the merged value was not taken: {error}")),
-        }
-    }
-
     /// The write is kept beside the siblings that it could not be merged with.
     fn keep_siblings(&mut self, reason: String) -> Step {
+        if self.is_background() {
+            return self.fail(PutError::NotStored(reason));
+        }
         self.resolved = Resolved::Siblings { reason };
         self.store_plain(self.request.context.clone())
     }
@@ -292,7 +273,8 @@ impl Put {
     /// When `on_timer` is due.
     pub fn wakes_at(&self) -> Millis {
         match &self.phase {
-            Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.merge_by,
+            Phase::Validating | Phase::Merging(_) | Phase::ValidatingMerged { .. } => self.slice.1,
+            Phase::InLine => self.slice.1,
             Phase::Replicating(_) => match self.closes_at {
                 Some(closes_at) => closes_at,
                 None if self.panel.is_worth_waking() => self.late.0.min(self.deadline),
@@ -306,9 +288,10 @@ impl Put {
     /// them, and in the end leave the outcome open.
     pub fn on_timer(&mut self, now: Millis) -> Step {
         match &self.phase {
-            Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
-                self.keep_siblings("the resolver did not answer in time".to_owned())
+            Phase::Validating | Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
+                self.on_late_guest(now)
             }
+            Phase::InLine => self.keep_siblings("other merges took too long".to_owned()),
             Phase::Replicating(_) if self.closes_at.is_some() => Step::Close,
             Phase::Replicating(_) if now < self.deadline => {
                 self.late.0 = now.after(self.late.1.max(1));
@@ -324,26 +307,5 @@ impl Put {
     fn fail(&mut self, error: PutError) -> Step {
         self.phase = Phase::Done;
         Step::Fail(error)
-    }
-}
-
-/// A validator that says nothing usable refuses: the bucket fails closed.
-fn refusal(answer: Answer) -> Result<(), PutError> {
-    match answer {
-        Answer::Judged {
-            judgement: Judgement::Accepted,
-            ..
-        } => Ok(()),
-        Answer::Judged {
-            judgement: Judgement::Refused { code, message },
-            ..
-        } => Err(PutError::Refused {
-            code: shown(&code),
-            message: shown(&message),
-        }),
-        Answer::Failed(failure) => Err(PutError::Unvalidated(failure.to_string())),
-        Answer::Resolved { .. } => Err(PutError::Unvalidated(
-            "a resolver answered instead".to_owned(),
-        )),
     }
 }

@@ -1,4 +1,5 @@
-//! What a put that was stored should make its writer look into: a large value, many siblings.
+//! What a put that was stored should make its writer look into: a large value, many siblings, a refusal
+//! that is not enforced.
 //!
 //! Not in the paper, whose objects are "usually less than 1 MB" (3). Refuses nothing: limits do.
 //!
@@ -9,12 +10,16 @@ use crate::limits::SIBLINGS_WARN;
 use std::fmt;
 
 /// One thing to look into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Warning {
     /// The stored value has more bytes than the bucket wants.
     LargeValue { found: u64, limit: u64 },
     /// The key has more live siblings than `SIBLINGS_WARN`.
     ManySiblings { found: u64 },
+    /// The bucket's validator refused the value, and only warns.
+    Refused { code: String, message: String },
+    /// The bucket's validator, which only warns, gave no usable word.
+    Unjudged { reason: String },
 }
 
 impl Warning {
@@ -45,6 +50,13 @@ impl fmt::Display for Warning {
                 f,
                 "the key has {found} siblings, a node warns above {SIBLINGS_WARN}; get it and put with its context, or bind a resolver"
             ),
+            Self::Refused { code, message } => write!(
+                f,
+                "the bucket's validator would refuse the value: {code}: {message}; mend it before the bucket enforces"
+            ),
+            Self::Unjudged { reason } => {
+                write!(f, "{reason}; it is stored, since the bucket only warns")
+            }
         }
     }
 }

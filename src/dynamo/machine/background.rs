@@ -8,6 +8,7 @@
 use super::super::bucket::BucketTable;
 use super::super::names::{ClientId, Millis, NodeId, Ticket};
 use super::super::repair::admission::Admission;
+use super::super::repair::convergence::Convergence;
 use super::super::repair::difference::Need;
 use super::super::repair::exchange::{Exchange, Job};
 use super::super::repair::forest::Forest;
@@ -20,6 +21,7 @@ use super::super::ring::change::ChangeId;
 use super::super::ring::placement::Placement;
 use super::desk::View;
 use super::effect::Effect;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is told how an exchange ended.
@@ -72,6 +74,9 @@ pub(super) struct Background {
     pub(super) transfers: Transfers,
     pub(super) strays: Strays,
     pub(super) reaper: Reaper,
+    /// How far this shard is with taking away what removed buckets have left; none: nothing is left.
+    pub(super) clearing: Option<Bytes>,
+    pub(super) convergence: Convergence,
     pub(super) work: Work,
     pub(super) cluster: Cluster,
 }
@@ -110,6 +115,8 @@ impl Background {
             transfers: Transfers::default(),
             strays: Strays::default(),
             reaper: Reaper::new(seed),
+            clearing: None,
+            convergence: Convergence::default(),
             work: Work::default(),
             cluster: Cluster {
                 share: Share::ALL,
@@ -118,6 +125,11 @@ impl Background {
                 settled: None,
             },
         }
+    }
+
+    /// Whether anybody has said what buckets there are.
+    pub(super) fn is_told(&self) -> bool {
+        self.cluster.is_told
     }
 
     pub(super) fn share(&self) -> Share {
@@ -132,6 +144,8 @@ impl Background {
             .set_interval(now, settings.anti_entropy_interval_ms);
         let (interval_ms, horizon_ms) = (settings.reap_interval_ms, settings.tombstone_horizon_ms);
         self.reaper.set(now, interval_ms, horizon_ms);
+        self.convergence
+            .set_quiet_ms(now, settings.converge_quiet_ms);
     }
 
     /// Begins a round of anti-entropy: a full one by command, or this node's part of the regular one.
@@ -177,9 +191,11 @@ impl Background {
     /// When the next turn is due.
     pub(super) fn wakes_at(&self) -> Option<Millis> {
         let planned = self.work.wakes_at;
+        let conflicts = self.convergence.wakes_at();
         let walk = self.reaper.next_walk_at();
         let rounds = self.rounds.wakes_at();
-        planned.into_iter().chain(rounds).chain(walk).min()
+        let planned = planned.into_iter().chain(rounds).chain(walk);
+        planned.chain(conflicts).min()
     }
 
     pub(super) fn is_due(&self, now: Millis) -> bool {

@@ -7,6 +7,7 @@ use super::super::coordinator::forward::Forward;
 use super::super::coordinator::get::Get;
 use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
+use super::super::coordinator::restore::Restore;
 use super::super::names::{BucketName, Key, Millis, NodeId, Now, Ticket};
 use super::super::repair::hints::Delivery;
 use super::super::ring::partition::PartitionId;
@@ -25,6 +26,7 @@ pub(super) enum Conversation {
     Forward(Box<Forward>),
     List(Box<Listing>),
     Delivery(Box<Delivery>),
+    Restore(Box<Restore>),
 }
 
 /// What the shard is told about the cluster: immutable snapshots.
@@ -47,6 +49,17 @@ pub(super) struct Desk {
 }
 
 impl View {
+    /// Of the buckets of a name the one that there is.
+    pub(super) fn living(&self, bucket: &BucketName) -> Option<BucketName> {
+        if self.buckets.contains_key(bucket) {
+            return Some(bucket.clone());
+        }
+        let later = self.buckets.range(bucket.of(1)..);
+        let mut later = later.map(|(name, _)| name);
+        let found = later.next().filter(|name| name.plain() == bucket.plain());
+        found.cloned()
+    }
+
     pub(super) fn properties(&self, key: &Key) -> Option<Properties> {
         self.buckets.get(key.bucket()).cloned()
     }

@@ -1,10 +1,12 @@
 //! What happens to a shard.
 
 use super::super::bucket::BucketTable;
+use super::super::bucket::removed::RemovedBuckets;
 use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
+use super::super::replica::saved::Saved;
 use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
 use super::message::Message;
@@ -28,6 +30,12 @@ pub enum Event {
         stretch: Stretch,
         timeout_ms: u64,
     },
+    /// Bring a record of a backup back to its owners.
+    Restore {
+        client: ClientId,
+        saved: Box<Saved>,
+        timeout_ms: u64,
+    },
     Message {
         from: NodeId,
         message: Message,
@@ -39,6 +47,8 @@ pub enum Event {
     },
     /// The buckets are these from now on.
     Buckets(Arc<BucketTable>),
+    /// These buckets are no more; before the buckets that there are.
+    Removed(Arc<RemovedBuckets>),
     /// The partitions are here from now on.
     Placement(Arc<Placement>),
     /// Compare all copies with everybody's, now.

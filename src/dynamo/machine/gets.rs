@@ -78,12 +78,16 @@ impl<S: Storage> Machine<S> {
             return; // A late reply to a conversation that has ended.
         };
         let step = turn(get);
-        let (client, deadline) = (get.client, get.deadline);
+        let client = get.client;
         let (key, errands) = (get.key.clone(), get.take_errands());
         self.read_at(ticket, &key, errands, effects);
         match step {
             Step::Wait => {}
-            Step::Reconcile(question) => self.ask(ticket, *question, deadline, effects),
+            Step::Reconcile(question) => {
+                let now = self.desk.now.monotonic;
+                let until = self.desk.get(ticket).map(|get| get.on_asked(now));
+                self.ask(ticket, *question, until.unwrap_or(now), effects);
+            }
             Step::Answer(reply) => {
                 let outcome = Ok(reply);
                 effects.push(Effect::ReplyGet { client, outcome });

@@ -113,16 +113,32 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
         turn: impl FnOnce(&mut Put) -> put::Step,
     ) {
+        self.turn_put(ticket, effects, turn);
+        self.look_after_line(ticket, effects);
+    }
+
+    fn turn_put(
+        &mut self,
+        ticket: Ticket,
+        effects: &mut Vec<Effect>,
+        turn: impl FnOnce(&mut Put) -> put::Step,
+    ) {
         let Some(put) = self.desk.put(ticket) else {
             return; // A late reply to a conversation that has ended.
         };
         let step = turn(put);
-        let until = put.wakes_at();
         let errands = put.take_errands();
         self.write_at(ticket, errands, effects);
         match step {
             put::Step::Wait => {}
-            put::Step::Ask(question) => self.ask(ticket, *question, until, effects),
+            put::Step::Ask(question) => {
+                let now = self.desk.now.monotonic;
+                let until = self
+                    .desk
+                    .put(ticket)
+                    .map(|put| put.on_asked(now, &question));
+                self.ask(ticket, *question, until.unwrap_or(now), effects);
+            }
             put::Step::ReadLocal => self.read_local(ticket, effects),
             put::Step::Store(store) => self.store(ticket, *store, effects),
             put::Step::Answer(reply) => self.answer_put(ticket, Ok(reply), effects),
@@ -211,6 +227,9 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn read_local(&mut self, ticket: Ticket, effects: &mut Vec<Effect>) {
+        if !self.has_turn(ticket) {
+            return;
+        }
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
@@ -270,6 +289,10 @@ impl<S: Storage> Machine<S> {
             let error = "this node has handed the partition over".to_owned();
             return self.leave_to_others(ticket, StorageError::ReadOnly(error), effects);
         }
+        if !self.is_unchanged(ticket, &store) {
+            let error = PutError::NotStored("the key was written meanwhile".to_owned());
+            return self.end_put(ticket, Err(error), effects);
+        }
         let Store {
             context,
             version,
@@ -281,6 +304,7 @@ impl<S: Storage> Machine<S> {
         {
             Ok(coordinated) => {
                 self.note_hint(&place);
+                self.count_merge(ticket);
                 self.replicate(ticket, &key, coordinated, effects);
             }
             Err(CoordinateError::Storage(error)) => self.leave_to_others(ticket, error, effects),
@@ -349,6 +373,7 @@ impl<S: Storage> Machine<S> {
             Origin::Forwarded { from, ticket } => {
                 self.send(from, Message::ForwardReply { ticket, outcome }, effects);
             }
+            Origin::Background(key) => self.on_converged(&key, &outcome),
         }
     }
 

@@ -19,6 +19,7 @@ use super::background::Background;
 use super::desk::{Conversation, Desk, View};
 use super::effect::Effect;
 use super::event::Event;
+use super::lines::Lines;
 use super::message::{Message, ReplicaFailure};
 use super::passed::Passed;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -57,6 +58,11 @@ pub struct Activity {
     pub hint_bytes: u64,
     /// Hints that have reached their home.
     pub hints_delivered: u64,
+    /// Keys in conflict in this node's own copies, as far as they are known.
+    pub conflicts_open: u64,
+    /// Merges of cold keys that were stored, and tries that came to nothing.
+    pub background_merges: u64,
+    pub background_merges_failed: u64,
     /// Keys of which nothing went, because somebody did not vouch for them.
     pub reaps_refused: u64,
 }
@@ -74,6 +80,7 @@ pub struct Machine<S> {
     pub(super) detector: Detector,
     pub(super) offers: Offers,
     pub(super) arming: Arming,
+    pub(super) lines: Lines,
 }
 
 impl<S: Storage> Machine<S> {
@@ -90,6 +97,7 @@ impl<S: Storage> Machine<S> {
             settings,
             offers: Offers::default(),
             arming: Arming::default(),
+            lines: Lines::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
@@ -161,6 +169,9 @@ impl<S: Storage> Machine<S> {
             keys_transferred: self.background.transfers.keys_moved(),
             strays_handed_over: self.background.strays.handed_over(),
             background_rate: self.background.admission.rate(),
+            conflicts_open: self.converged().open,
+            background_merges: self.converged().merged,
+            background_merges_failed: self.converged().failed,
             reaps_refused: self.reaping().refused,
             hints_pending: self.copies.ledger().total().count as u64,
             hint_bytes: self.copies.ledger().total().bytes as u64,
@@ -175,6 +186,7 @@ impl<S: Storage> Machine<S> {
 
     /// This node's own record of a key, for operators and tests, and what merges on put replaced.
     pub fn inspect(&mut self, key: &Key) -> Result<(Record, Vec<Replaced>), StorageError> {
+        let key = &self.living(key.clone());
         let partition = self.view.placement.partition_of(key);
         let record = self.copies.record(partition, key)?;
         Ok((record, self.copies.retained(partition, key)?))
@@ -188,27 +200,52 @@ impl<S: Storage> Machine<S> {
         match event {
             Event::Get {
                 client,
-                request,
+                mut request,
                 timeout_ms,
-            } => self.on_get(client, request, timeout_ms, effects),
+            } => {
+                request.key = self.living(request.key);
+                self.on_get(client, request, timeout_ms, effects);
+            }
             Event::Put {
                 client,
-                request,
+                mut request,
                 timeout_ms,
-            } => self.on_put(client, *request, timeout_ms, effects),
+            } => {
+                request.key = self.living(request.key);
+                self.on_put(client, *request, timeout_ms, effects);
+            }
             Event::List {
                 client,
-                stretch,
+                mut stretch,
                 timeout_ms,
-            } => self.on_list(client, stretch, timeout_ms, effects),
+            } => {
+                if let Some(bucket) = self.view.living(&stretch.bucket) {
+                    stretch.bucket = bucket;
+                }
+                self.on_list(client, stretch, timeout_ms, effects);
+            }
+            Event::Restore {
+                client,
+                mut saved,
+                timeout_ms,
+            } => {
+                saved.key = self.living(saved.key);
+                self.on_restore(client, *saved, timeout_ms, effects);
+            }
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
                 self.note_changes();
+                if !self.background.is_told() {
+                    self.walk_over_conflicts();
+                }
+                let now = self.desk.now.monotonic;
+                self.background.convergence.rearm(now);
                 self.background.on_buckets(&self.view.buckets, &buckets);
                 self.view.buckets = buckets;
                 self.look_around(effects);
             }
+            Event::Removed(removed) => self.on_removed(removed, effects),
             Event::Placement(placement) => {
                 self.on_placement(placement);
                 self.look_around(effects);
@@ -310,8 +347,12 @@ impl<S: Storage> Machine<S> {
         outcome: Result<(), ReplicaFailure>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(Conversation::Delivery(_)) = self.desk.conversation(ticket) {
-            return self.on_hint_answered(from, ticket, outcome);
+        match self.desk.conversation(ticket) {
+            Some(Conversation::Delivery(_)) => return self.on_hint_answered(from, ticket, outcome),
+            Some(Conversation::Restore(_)) => {
+                return self.on_restore_answered(from, ticket, outcome, effects);
+            }
+            _ => {}
         }
         self.with_put(ticket, effects, |put| match outcome {
             Ok(()) => put.on_ack(from),
@@ -336,7 +377,12 @@ impl<S: Storage> Machine<S> {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
             // It ended before its guest did.
-            Some(Conversation::Forward(_) | Conversation::List(_) | Conversation::Delivery(_))
+            Some(
+                Conversation::Forward(_)
+                | Conversation::List(_)
+                | Conversation::Delivery(_)
+                | Conversation::Restore(_),
+            )
             | None => {}
         }
     }
@@ -359,6 +405,7 @@ impl<S: Storage> Machine<S> {
                 Some(Conversation::Forward(_)) => self.on_forward_timer(ticket, effects),
                 Some(Conversation::Delivery(_)) => self.on_delivery_timer(ticket),
                 Some(Conversation::List(_)) => self.on_listing_timer(ticket, effects),
+                Some(Conversation::Restore(_)) => self.on_restore_timer(ticket, effects),
                 None => {}
             }
         }

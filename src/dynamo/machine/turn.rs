@@ -6,6 +6,7 @@
 
 use super::super::repair::schedule::AntiEntropy;
 use super::super::repair::transfer::{Stage, Transfer};
+use super::super::replica::fingerprint::Noted;
 use super::super::replica::storage::Storage;
 use super::super::ring::partition::PartitionId;
 use super::background::{Purpose, Swept};
@@ -36,6 +37,8 @@ impl<S: Storage> Machine<S> {
         self.grow();
         let swept = self.sweep();
         let reaped = self.reap(effects);
+        let cleared = self.clear();
+        let converged = self.converge(effects);
         self.begin_exchanges();
         let ids: Vec<u64> = self.background.work.running.keys().copied().collect();
         let before = self.exchanges();
@@ -52,12 +55,12 @@ impl<S: Storage> Machine<S> {
         }
         self.tell_progress(reached, effects);
         self.note_changes();
-        let is_urgent = has_ended || swept == Swept::Some || reaped == Swept::Some;
+        let done = [swept, reaped, cleared, converged];
+        let is_urgent = has_ended || done.contains(&Swept::Some);
         let background = &mut self.background;
         let needs_permit = background.work.is_held()
             || background.forest.next_slice().is_some()
-            || swept == Swept::Held
-            || reaped == Swept::Held;
+            || done.contains(&Swept::Held);
         let permit = needs_permit.then(|| background.admission.next_permit_at(now));
         let has_room = background.work.count(Purpose::Transfer) < TRANSFERS_MAX;
         let transfers = background.transfers.wakes_at().filter(|_| has_room);
@@ -78,6 +81,11 @@ impl<S: Storage> Machine<S> {
         let noted = self.copies.take_noted();
         if !noted.is_empty() {
             let now = self.desk.now.monotonic;
+            for noted in &noted {
+                if let Noted::Changed { key, values, .. } = noted {
+                    self.background.convergence.note(now, key, *values);
+                }
+            }
             let buckets = &self.view.buckets;
             self.background.forest.note(noted, buckets, now);
         }

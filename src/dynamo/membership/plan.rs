@@ -56,6 +56,10 @@ pub enum PlanError {
         "{left} members would be left, and the bucket {bucket} keeps {n} copies; join another node first, or ask with `force`"
     )]
     TooFew { left: usize, bucket: String, n: u8 },
+    #[error(
+        "{0} is the only member that stays; cancel the change that is under way first (`rejoin cluster cancel`), or join another node"
+    )]
+    NobodyLeft(NodeId),
     #[error(transparent)]
     Members(#[from] MembersError),
 }
@@ -102,6 +106,11 @@ pub fn plan(
     check_time(placement, wish)?;
     let is_leaving = |node: &NodeId| !placement.is_settled() && placement.nodes().contains(node);
     let members = members_after(catalog, last, wish, is_leaving)?;
+    if let Wish::Leave(node) | Wish::Remove(node) = wish
+        && members.is_empty()
+    {
+        return Err(PlanError::NobodyLeft(node.clone()));
+    }
     check_members(&members)?;
     if !asked.force && members.len() < last.members.len() {
         check_copies(catalog, members.len())?;

@@ -40,6 +40,9 @@ impl Steward {
             }
             return;
         }
+        for node in std::mem::take(&mut self.forgetful) {
+            self.knock_at(node, effects);
+        }
         let others = self.others();
         if !self.suspects.is_empty() {
             for to in others.iter().cloned() {

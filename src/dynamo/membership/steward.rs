@@ -33,6 +33,8 @@ pub struct Steward {
     /// When a node that wants to join was first heard of.
     pub(super) knocked: BTreeMap<NodeId, Millis>,
     pub(super) seeds: BTreeSet<NodeId>,
+    /// Known nodes that have not heard of this one: they have lost their disks, or the news of it.
+    pub(super) forgetful: BTreeSet<NodeId>,
     /// What the shards have told of the change that is under way, for as long as the process lives.
     pub(super) moved: Vec<(ChangeId, PartitionId, Stage)>,
     pub(super) timers: Timers,
@@ -59,6 +61,7 @@ impl Steward {
             heard: BTreeMap::new(),
             knocked: BTreeMap::new(),
             seeds: BTreeSet::new(),
+            forgetful: BTreeSet::new(),
             moved: Vec::new(),
             timers: Timers {
                 gossip: now.monotonic.after(seed % GOSSIP_INTERVAL_MS),
@@ -214,18 +217,26 @@ impl Steward {
     pub fn on_seed(&mut self, now: Now, seed: NodeId, effects: &mut Vec<Effect>) {
         self.now = now;
         self.seeds.insert(seed.clone());
-        self.knock_at(seed, effects);
+        if !self.has_cluster() {
+            self.knock_at(seed, effects);
+        }
     }
 
+    /// Shows the token to a node that may not have heard of this one.
     pub(super) fn knock_at(&self, to: NodeId, effects: &mut Vec<Effect>) {
         let Some(token) = self.identity.token.clone() else {
             return;
         };
-        if !self.has_cluster() {
-            let facts = self.identity.facts.clone();
-            let gossip = Gossip::Knock { facts, token };
-            effects.push(Effect::Send { to, gossip });
-        }
+        let facts = match self.snapshot.catalog.node(&self.identity.me) {
+            // Whoever has left does not ask to be let in again.
+            Some(known) => known.clone(),
+            None => NodeFacts {
+                wants_to_join: true,
+                ..self.identity.facts.clone()
+            },
+        };
+        let gossip = Gossip::Knock { facts, token };
+        effects.push(Effect::Send { to, gossip });
     }
 
     pub fn on_gossip(&mut self, now: Now, from: NodeId, gossip: Gossip, effects: &mut Vec<Effect>) {
@@ -236,6 +247,9 @@ impl Steward {
                 effects.push(Effect::Tell(format!(
                     "{from} does not let this node in: {why}"
                 )));
+                if self.has_cluster() && self.knows(&from) {
+                    self.forgetful.insert(from); // Knocked at in the next round, so that two do not refuse each other without end.
+                }
             }
             _ if !self.knows(&from) => self.refuse(from, "it has not heard of you", effects),
             Gossip::Digest {
@@ -334,10 +348,6 @@ impl Steward {
         if !self.has_cluster() {
             return; // It waits to be let in itself.
         }
-        let facts = NodeFacts {
-            wants_to_join: true,
-            ..facts
-        };
         if self.snapshot.catalog.node(&from) != Some(&facts) {
             let rows = vec![(Subject::Node(from.clone()), Fact::Node(facts))];
             if let Err(error) = self.edit(self.now, rows, effects) {

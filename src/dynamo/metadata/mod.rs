@@ -7,4 +7,5 @@
 
 pub mod catalog;
 pub mod facts;
+pub mod grade;
 pub mod row;

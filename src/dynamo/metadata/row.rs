@@ -7,6 +7,7 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
+use super::grade::Graded;
 use crate::limits::{BUCKET_BYTES_MAX, PLUGIN_BYTES_MAX};
 
 /// What a row is about.
@@ -26,6 +27,10 @@ pub enum Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Bucket(Properties),
+    /// The bucket is removed, and those of the generations before it.
+    Removed {
+        generation: u64,
+    },
     Plugin(PluginFacts),
     Node(NodeFacts),
     Change(Box<Change>),
@@ -43,6 +48,8 @@ pub struct PluginFacts {
     pub is_validator: bool,
     /// Laws that the author claims.
     pub laws: Vec<String>,
+    /// What the law check found; none for what only validates, and for what was uploaded before there was one.
+    pub graded: Option<Graded>,
 }
 
 /// Orders the edits of a row: later counts win, equal counts go to the greater node.
@@ -62,13 +69,19 @@ pub struct Row {
 const TEXT_BYTES_MAX: usize = 256;
 const LAWS_MAX: usize = 16;
 
+/// Bits of the byte that held a plugin's roles alone; what a bit announces stands at the end.
+const TAG_RESOLVER: u8 = 1;
+const TAG_VALIDATOR: u8 = 2;
+const TAG_GRADED: u8 = 4;
+
 impl Row {
-    /// Whether every node prefers this row to `other`.
+    /// Whether every node prefers this row to `other`. What was removed stays removed, whoever edits it elsewhere
+    /// meanwhile; only the next generation of its name takes its place.
     pub fn wins_over(&self, other: &Row) -> bool {
         let rank = |row: &Row| {
             let mut writer = Writer::default();
             row.fact.encode(&mut writer);
-            (row.edit.clone(), writer.finish())
+            (row.fact.life(), row.edit.clone(), writer.finish())
         };
         rank(self) > rank(other)
     }
@@ -133,11 +146,20 @@ impl Subject {
 }
 
 impl Fact {
+    /// Which generation it is about, and whether that is over.
+    fn life(&self) -> (u64, bool) {
+        match self {
+            Self::Bucket(properties) => (properties.generation, false),
+            Self::Removed { generation } => (*generation, true),
+            _ => (0, false),
+        }
+    }
+
     /// Whether the fact is of the kind of its subject.
     pub fn is_about(&self, subject: &Subject) -> bool {
         matches!(
             (self, subject),
-            (Self::Bucket(_), Subject::Bucket(_))
+            (Self::Bucket(_) | Self::Removed { .. }, Subject::Bucket(_))
                 | (Self::Plugin(_), Subject::Plugin(_))
                 | (Self::Node(_), Subject::Node(_))
                 | (Self::Change(_), Subject::Change)
@@ -151,6 +173,10 @@ impl Fact {
             Self::Bucket(properties) => {
                 writer.byte(b'b');
                 properties.encode(writer);
+            }
+            Self::Removed { generation } => {
+                writer.byte(b'r');
+                writer.number(*generation);
             }
             Self::Plugin(facts) => {
                 writer.byte(b'p');
@@ -178,6 +204,9 @@ impl Fact {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         match reader.byte()? {
             b'b' => Ok(Self::Bucket(Properties::decode(reader)?)),
+            b'r' => Ok(Self::Removed {
+                generation: reader.number()?,
+            }),
             b'p' => Ok(Self::Plugin(PluginFacts::decode(reader)?)),
             b'n' => Ok(Self::Node(NodeFacts::decode(reader)?)),
             b'c' => Ok(Self::Change(Box::new(Change::decode(reader)?))),
@@ -193,10 +222,18 @@ impl PluginFacts {
         writer.bytes(self.name.as_bytes());
         writer.bytes(self.version.as_bytes());
         writer.number(self.size_bytes as u64);
-        writer.byte(u8::from(self.is_resolver) | u8::from(self.is_validator) << 1);
+        let bit = |is_set: bool, tag: u8| if is_set { tag } else { 0 };
+        writer.byte(
+            bit(self.is_resolver, TAG_RESOLVER)
+                | bit(self.is_validator, TAG_VALIDATOR)
+                | bit(self.graded.is_some(), TAG_GRADED),
+        );
         writer.number(self.laws.len() as u64);
         for law in &self.laws {
             writer.bytes(law.as_bytes());
+        }
+        if let Some(graded) = &self.graded {
+            graded.encode(writer);
         }
     }
 
@@ -204,8 +241,8 @@ impl PluginFacts {
         let name = reader.text("a plugin's name", TEXT_BYTES_MAX)?;
         let version = reader.text("a plugin's version", TEXT_BYTES_MAX)?;
         let size_bytes = reader.number_max("a plugin's size", PLUGIN_BYTES_MAX)?;
-        let roles = reader.byte()?;
-        if roles > 3 {
+        let tag = reader.byte()?;
+        if tag & !(TAG_RESOLVER | TAG_VALIDATOR | TAG_GRADED) != 0 {
             return Err(DecodeError::Malformed("a plugin's roles"));
         }
         let mut laws = Vec::new();
@@ -216,9 +253,61 @@ impl PluginFacts {
             name,
             version,
             size_bytes,
-            is_resolver: roles & 1 != 0,
-            is_validator: roles & 2 != 0,
+            is_resolver: tag & TAG_RESOLVER != 0,
+            is_validator: tag & TAG_VALIDATOR != 0,
             laws,
+            graded: match tag & TAG_GRADED {
+                0 => None,
+                _ => Some(Graded::decode(reader)?),
+            },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::grade::Grade;
+    use super::*;
+    use bytes::Bytes;
+
+    fn facts(graded: Option<Graded>) -> PluginFacts {
+        PluginFacts {
+            name: "max".to_owned(),
+            version: "1.0.0".to_owned(),
+            size_bytes: 7,
+            is_resolver: true,
+            is_validator: false,
+            laws: Vec::new(),
+            graded,
+        }
+    }
+
+    fn encoded(facts: &PluginFacts) -> Bytes {
+        let mut writer = Writer::default();
+        facts.encode(&mut writer);
+        writer.finish()
+    }
+
+    #[test]
+    fn a_plugin_that_was_stored_before_there_were_grades_is_unchecked() {
+        // A name, a version, a size, the roles, no laws: the bytes of the release before.
+        let old = Bytes::from_static(b"\x03max\x051.0.0\x07\x01\x00");
+        assert_eq!(encoded(&facts(None)), old);
+        let mut reader = Reader::new(old);
+        assert_eq!(PluginFacts::decode(&mut reader), Ok(facts(None)));
+    }
+
+    #[test]
+    fn a_grade_survives_the_trip() {
+        let graded = facts(Some(Graded {
+            grade: Grade::Commutative,
+            cases: 90,
+            fuel_median: 1_000,
+            fuel_most: 20_000,
+            finding: "not associative".to_owned(),
+        }));
+        let mut reader = Reader::new(encoded(&graded));
+        assert_eq!(PluginFacts::decode(&mut reader), Ok(graded));
+        assert_eq!(reader.finish(), Ok(()));
     }
 }

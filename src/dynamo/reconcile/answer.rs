@@ -63,6 +63,17 @@ pub enum GuestFailure {
         "R008 the plugin {digest} cannot be run on this node: {message}; its operator should look at the log"
     )]
     Host { digest: Digest, message: String },
+    #[error(
+        "R009 the plugin {digest} has burnt more than its {fuel_per_second} units of fuel a second for this bucket on this node; make it cheaper, or raise the bucket's fuel_per_second"
+    )]
+    OverBudget {
+        digest: Digest,
+        fuel_per_second: u64,
+    },
+    #[error(
+        "R010 the plugin {digest} has failed too often in this bucket and is not asked for {left_ms} ms; see `rejoin plugin logs`, its author has to mend it"
+    )]
+    Resting { digest: Digest, left_ms: u64 },
 }
 
 impl GuestFailure {
@@ -72,6 +83,23 @@ impl GuestFailure {
             Self::Trap { .. } | Self::OutOfFuel { .. } => true,
             Self::BadAnswer { .. } | Self::WrongRole { .. } => true,
             Self::OutOfTime { .. } | Self::Missing { .. } | Self::Busy | Self::Host { .. } => false,
+            Self::OverBudget { .. } | Self::Resting { .. } => false,
+        }
+    }
+
+    /// The stable code that its message begins with.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Trap { .. } => "R001",
+            Self::OutOfFuel { .. } => "R002",
+            Self::OutOfTime { .. } => "R003",
+            Self::BadAnswer { .. } => "R004",
+            Self::Missing { .. } => "R005",
+            Self::Busy => "R006",
+            Self::WrongRole { .. } => "R007",
+            Self::Host { .. } => "R008",
+            Self::OverBudget { .. } => "R009",
+            Self::Resting { .. } => "R010",
         }
     }
 }

@@ -6,6 +6,7 @@
 //! Invariant: comparing equal replicas moves no record and writes nothing (law 6).
 
 pub mod admission;
+pub mod convergence;
 pub mod detector;
 pub mod difference;
 pub mod exchange;

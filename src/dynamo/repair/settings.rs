@@ -6,9 +6,9 @@
 
 use super::schedule::Share;
 use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT, HINT_BYTES_MAX, HINT_RETRY_MS,
-    HINT_WINDOW, HINTS_MAX, PROBE_MS, REAP_INTERVAL_MS_DEFAULT, STAND_IN_AFTER_MS, SUSPECT_MS,
-    TOMBSTONE_HORIZON_MS_DEFAULT,
+    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
+    HINT_BYTES_MAX, HINT_RETRY_MS, HINT_WINDOW, HINTS_MAX, PROBE_MS, REAP_INTERVAL_MS_DEFAULT,
+    STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
 };
 
 /// Times and bounds of one shard.
@@ -38,6 +38,8 @@ pub struct Settings {
     pub reap_interval_ms: u64,
     /// How long everybody has to know of nothing but the tombstone before it goes.
     pub tombstone_horizon_ms: u64,
+    /// How long a key in conflict has to be left alone before it is merged in the background; 0: never.
+    pub converge_quiet_ms: u64,
 }
 
 impl Default for Settings {
@@ -55,6 +57,7 @@ impl Default for Settings {
             foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
             reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
             tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
+            converge_quiet_ms: CONVERGE_QUIET_MS_DEFAULT,
         }
     }
 }

@@ -19,6 +19,8 @@ pub enum Noted {
         key: Key,
         before: u128,
         after: u128,
+        /// Values that stand there now; deletes are none.
+        values: usize,
     },
     /// A record could not be read, or nobody knows whether it was written: what is stored has to be looked at again.
     Doubtful(PartitionId),

@@ -41,8 +41,7 @@ impl<S: Storage> Copies<S> {
     /// Everything that this node knows of a key: its own copy, and what it keeps for others.
     pub fn known(&mut self, partition: PartitionId, key: &Key) -> Result<Object, StorageError> {
         let mut object = self.record(partition, key)?.object;
-        let homes: Vec<NodeId> = self.ledger.homes().cloned().collect();
-        for home in homes {
+        for home in self.ledger.possible_homes() {
             let place = Place::Hint(home);
             object.sync(self.record_at(&place, partition, key)?.object);
         }

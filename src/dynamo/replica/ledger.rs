@@ -5,7 +5,7 @@
 use super::super::names::NodeId;
 use super::super::ring::partition::PartitionId;
 use crate::limits::{HINT_BYTES_MAX, HINTS_MAX};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Some hints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,6 +27,8 @@ pub struct Entry {
 #[derive(Debug)]
 pub struct Ledger {
     homes: BTreeMap<NodeId, BTreeMap<PartitionId, Tally>>,
+    /// For whom a write failed: a hint may be there all the same, uncounted until the next start.
+    doubted: BTreeSet<NodeId>,
     total: Tally,
     max: Tally,
 }
@@ -35,6 +37,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             homes: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             total: Tally::default(),
             max: Tally {
                 count: HINTS_MAX,
@@ -87,6 +90,15 @@ impl Ledger {
         if partitions.is_empty() {
             self.homes.remove(home);
         }
+    }
+
+    pub fn doubt(&mut self, home: NodeId) {
+        self.doubted.insert(home);
+    }
+
+    /// Whom hints may be kept for, as far as anybody can know.
+    pub fn possible_homes(&self) -> BTreeSet<NodeId> {
+        self.homes.keys().chain(&self.doubted).cloned().collect()
     }
 
     /// Whom hints are kept for.

@@ -5,6 +5,8 @@
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
 pub mod change;
+pub mod clearing;
+pub mod conflicts;
 pub mod copy;
 pub mod counters;
 pub mod fingerprint;
@@ -15,6 +17,7 @@ pub mod listing;
 pub mod merges;
 pub mod record;
 pub mod removal;
+pub mod saved;
 pub mod storage;
 pub mod stretch;
 pub mod vouches;

@@ -178,6 +178,7 @@ impl<S: Storage> Copies<S> {
             key: key.clone(),
             before: wanted,
             after,
+            values: record.object.values().count(),
         });
         self.counters.tombstones_reaped += u64::from(is_whole);
         self.counters.actors_retired += retired as u64;

@@ -27,6 +27,17 @@ pub struct Stretch {
     pub after: Bytes,
     /// Keys to look at; never more than `LIST_ITEMS_MAX`.
     pub items_max: usize,
+    pub wanted: Wanted,
+}
+
+/// Which of the keys of a stretch are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wanted {
+    /// Those that show a value.
+    #[default]
+    Live,
+    /// Those that show several.
+    InConflict,
 }
 
 impl Stretch {
@@ -40,7 +51,7 @@ impl Stretch {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedKey {
     pub key: Bytes,
-    /// Whether a reader is shown a value: false for what is deleted or expired here.
+    /// Whether it is to be listed: as a rule false for what is deleted or expired here.
     pub is_live: bool,
 }
 
@@ -59,7 +70,8 @@ impl<S: Storage> Copies<S> {
         let mut keys = Vec::new();
         let is_last = self.walk_stretch(stretch, &Place::Home, |key, record| {
             // A record that cannot be believed is none here; the other replicas have it.
-            let is_live = Record::decode(record).is_ok_and(|kept| is_live(&kept.object, wall_ms));
+            let is_live = Record::decode(record)
+                .is_ok_and(|kept| stretch.wanted.is_met(&kept.object, wall_ms));
             keys.push(ListedKey { key, is_live });
         })?;
         Ok(Listed {
@@ -97,7 +109,7 @@ impl<S: Storage> Copies<S> {
             let object = self.known(stretch.partition, &key)?;
             keys.push(ListedKey {
                 key: bytes,
-                is_live: is_live(&object, wall_ms),
+                is_live: stretch.wanted.is_met(&object, wall_ms),
             });
         }
         Ok(Listed {
@@ -122,6 +134,12 @@ impl<S: Storage> Copies<S> {
     }
 }
 
-fn is_live(object: &Object, wall_ms: u64) -> bool {
-    object.live(wall_ms).next().is_some()
+impl Wanted {
+    fn is_met(self, object: &Object, wall_ms: u64) -> bool {
+        let values = object.live(wall_ms).take(2).count();
+        match self {
+            Self::Live => values > 0,
+            Self::InConflict => values > 1,
+        }
+    }
 }

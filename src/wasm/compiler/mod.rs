@@ -118,9 +118,9 @@ impl Compiler {
         let message = said
             .complaint
             .lines()
-            .next()
+            .map(str::trim)
+            .find(|line| !line.is_empty())
             .unwrap_or("")
-            .trim()
             .to_owned();
         match (said.status.signal(), said.status.code()) {
             (Some(signal), _) => self.killed(signal, &said.complaint),

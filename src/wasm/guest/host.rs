@@ -8,8 +8,8 @@
 
 use super::words::Level;
 use crate::limits::{
-    GUEST_INSTANCES_MAX, GUEST_LOG_FUEL, GUEST_LOG_LINE_BYTES_MAX, GUEST_LOG_LINES_MAX,
-    GUEST_MEMORIES_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_TABLE_ELEMENTS_MAX, GUEST_TABLES_MAX,
+    GUEST_INSTANCES_MAX, GUEST_LOG_FUEL, GUEST_LOG_LINE_BYTES_MAX, GUEST_MEMORIES_MAX,
+    GUEST_TABLE_ELEMENTS_MAX, GUEST_TABLES_MAX,
 };
 use wasmtime::component::{Linker, WasmStr};
 use wasmtime::{ResourceLimiter, Result, StoreContextMut, Trap};
@@ -30,7 +30,6 @@ pub struct GuestLog {
 }
 
 /// The state of one call.
-#[derive(Default)]
 pub(in crate::wasm) struct Host {
     pub(super) log: GuestLog,
     /// Kept even when the log is full: a panic is announced by the last line.
@@ -41,6 +40,8 @@ pub(in crate::wasm) struct Host {
     pub(super) host_trouble: Option<String>,
     memory_bytes: usize,
     table_elements: usize,
+    memory_bytes_max: usize,
+    log_lines_max: usize,
 }
 
 /// How Wasmtime says so; a test holds it to it.
@@ -71,11 +72,30 @@ fn emit(mut store: StoreContextMut<Host>, (level, text): (Level, WasmStr)) -> Re
 }
 
 impl Host {
+    /// For a call that may have so much memory, and of which so many lines are kept.
+    pub(super) fn new(memory_bytes_max: usize, log_lines_max: usize) -> Self {
+        Self {
+            log: GuestLog::default(),
+            last_error: None,
+            refused: None,
+            host_trouble: None,
+            memory_bytes: 0,
+            table_elements: 0,
+            memory_bytes_max,
+            log_lines_max,
+        }
+    }
+
+    /// Linear memory, which never shrinks.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     fn note(&mut self, level: Level, text: String) {
         if level == Level::Error {
             self.last_error = Some(text.clone());
         }
-        match self.log.lines.len() < GUEST_LOG_LINES_MAX {
+        match self.log.lines.len() < self.log_lines_max {
             true => self.log.lines.push(LogLine { level, text }),
             false => self.log.dropped += 1,
         }
@@ -101,7 +121,7 @@ impl ResourceLimiter for Host {
         let total = self
             .memory_bytes
             .saturating_add(desired.saturating_sub(current));
-        if total > GUEST_MEMORY_BYTES_MAX || maximum.is_some_and(|most| desired > most) {
+        if total > self.memory_bytes_max || maximum.is_some_and(|most| desired > most) {
             return self.refuse("memory");
         }
         self.memory_bytes = total;

@@ -12,7 +12,7 @@ mod report;
 mod words;
 
 pub use host::{GuestLog, LogLine};
-pub use report::{Description, Laws, ParamsError, Report, Sample};
+pub use report::{Description, Laws, ParamsError, Report, Sample, Source};
 pub use words::Level;
 
 pub(super) use host::{Host, link};
@@ -29,7 +29,8 @@ use crate::dynamo::reconcile::answer::{Answer, GuestFailure, shown};
 use crate::dynamo::reconcile::question::{Ask, Question};
 use crate::dynamo::reconcile::verdict::output_bytes_max;
 use crate::limits::{
-    DESCRIPTION_BYTES_MAX, FUEL_DEFAULT, GUEST_INIT_FUEL, RESOLVED_SLACK_BYTES, VALUE_BYTES_MAX,
+    DESCRIPTION_BYTES_MAX, FUEL_DEFAULT, GUEST_HANDLES_MAX, GUEST_INIT_FUEL, GUEST_LOG_LINES_MAX,
+    GUEST_MEMORY_BYTES_MAX, RESOLVED_SLACK_BYTES, VALUE_BYTES_MAX,
 };
 use std::time::Instant;
 use wasmtime::Store;
@@ -49,6 +50,8 @@ struct Budget {
     wall_ms: u64,
     /// Bytes that the guest may hand over at a time, checked before they are copied.
     output_bytes: usize,
+    memory_bytes: usize,
+    log_lines: usize,
 }
 
 /// How far a call got.
@@ -63,6 +66,8 @@ struct Ran<R> {
     result: Result<(R, u64), GuestFailure>,
     log: GuestLog,
     wall_us: u64,
+    fuel: u64,
+    memory_bytes: usize,
 }
 
 impl Caller<'_> {
@@ -78,8 +83,9 @@ impl Caller<'_> {
 
     fn resolve(&self, question: &Question, siblings: &[Version]) -> Result<Report, &'static str> {
         let function = self.plugin.resolve.as_ref().ok_or("resolver")?;
-        let Binding { params, fuel, .. } = &question.binding;
-        let budget = self.budget(*fuel, output_bytes_max(siblings, VALUE_BYTES_MAX));
+        let Binding { params, limits, .. } = &question.binding;
+        let output_bytes = output_bytes_max(siblings, limits.output_bytes);
+        let budget = self.granted(&question.binding, output_bytes);
         let given: Vec<SiblingGiven> = siblings.iter().map(SiblingGiven::of).collect();
         let ran = self.run(&budget, |store, instance| {
             let resolve = instance
@@ -95,8 +101,8 @@ impl Caller<'_> {
 
     fn validate(&self, question: &Question, incoming: &Version) -> Result<Report, &'static str> {
         let function = self.plugin.validate.as_ref().ok_or("validator")?;
-        let Binding { params, fuel, .. } = &question.binding;
-        let budget = self.budget(*fuel, RESOLVED_SLACK_BYTES);
+        let params = &question.binding.params;
+        let budget = self.granted(&question.binding, RESOLVED_SLACK_BYTES);
         let ran = self.run(&budget, |store, instance| {
             let validate = instance.get_typed_func::<ValidateGiven, (Result<(), RefusalTaken>,)>(
                 &mut *store,
@@ -147,12 +153,25 @@ impl Caller<'_> {
         })
     }
 
+    /// What a bucket grants, on this node's clock.
+    fn granted(&self, binding: &Binding, output_bytes: usize) -> Budget {
+        let limits = &binding.limits;
+        Budget {
+            wall_ms: self.wall_ms.min(limits.wall_ms),
+            memory_bytes: limits.memory_bytes,
+            log_lines: limits.log_lines,
+            ..self.budget(binding.fuel, output_bytes)
+        }
+    }
+
     fn budget(&self, fuel: u64, output_bytes: usize) -> Budget {
         let wall_ms = self.wall_ms;
         Budget {
             fuel,
             wall_ms,
             output_bytes,
+            memory_bytes: GUEST_MEMORY_BYTES_MAX,
+            log_lines: GUEST_LOG_LINES_MAX,
         }
     }
 
@@ -163,9 +182,11 @@ impl Caller<'_> {
     ) -> Ran<R> {
         let _slot = self.engine.slot();
         let started = Instant::now();
-        let mut store = Store::new(self.engine.wasmtime(), Host::default());
+        let host = Host::new(budget.memory_bytes, budget.log_lines);
+        let mut store = Store::new(self.engine.wasmtime(), host);
         store.limiter(|host| host);
         store.set_hostcall_fuel(budget.output_bytes);
+        store.set_max_component_handles(GUEST_HANDLES_MAX);
         store.set_epoch_deadline(budget.wall_ms.div_ceil(TICK_MS) + 1);
         let mut phase = Phase::Start;
         let result = self.start(&mut store).and_then(|instance| {
@@ -175,11 +196,17 @@ impl Caller<'_> {
             Ok((taken, budget.fuel.saturating_sub(store.get_fuel()?)))
         });
         let wall_us = started.elapsed().as_micros() as u64;
+        let fuel = match phase {
+            Phase::Start => 0,
+            Phase::Call => budget.fuel.saturating_sub(store.get_fuel().unwrap_or(0)),
+        };
         let (host, digest) = (store.data_mut(), self.plugin.digest);
         Ran {
             result: result.map_err(|error| failure::failure(digest, &error, host, phase, budget)),
             log: std::mem::take(&mut host.log),
             wall_us,
+            fuel,
+            memory_bytes: host.memory_bytes(),
         }
     }
 
@@ -199,6 +226,9 @@ impl<R> Ran<R> {
             },
             log: self.log,
             wall_us: self.wall_us,
+            fuel: self.fuel,
+            memory_bytes: self.memory_bytes,
+            source: Source::Call,
         }
     }
 }

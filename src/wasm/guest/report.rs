@@ -18,6 +18,22 @@ pub struct Report {
     pub log: GuestLog,
     /// Wall clock of the call on this node, for people.
     pub wall_us: u64,
+    /// Fuel of the call, also of one that failed.
+    pub fuel: u64,
+    /// The most linear memory that it had.
+    pub memory_bytes: usize,
+    pub source: Source,
+}
+
+/// Where a report comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// A guest ran.
+    Call,
+    /// One ran before, with the same question.
+    Memory,
+    /// None was asked.
+    Nowhere,
 }
 
 impl Report {
@@ -27,6 +43,18 @@ impl Report {
             answer: Answer::Failed(failure),
             log: GuestLog::default(),
             wall_us: 0,
+            fuel: 0,
+            memory_bytes: 0,
+            source: Source::Nowhere,
+        }
+    }
+
+    /// What was answered to the same question before.
+    pub fn remembered(answer: Answer) -> Self {
+        Self {
+            answer,
+            source: Source::Memory,
+            ..Self::failed(GuestFailure::Busy)
         }
     }
 }

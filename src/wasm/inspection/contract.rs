@@ -3,7 +3,10 @@
 //! Imports are an allow-list; exports are looked up, and more of them than needed do no harm, since
 //! tools add their own. The shapes of the functions are checked later, by loading them.
 //!
-//! Invariant: a component that passes can call nothing but `log.emit`.
+//! Tools that stub WASI leave a component within the component that makes resources for another, so there
+//! they are let in; how many there can be is bounded when the guest runs.
+//!
+//! Invariant: a component that passes can call nothing but `log.emit`, and exchanges no handle with the host.
 
 use super::super::upload_error::UploadError;
 use wasmparser::component_types::{ComponentEntityType, ComponentInstanceTypeId};
@@ -27,14 +30,16 @@ pub(super) fn check(component: &[u8], types: &Types) -> Result<(), UploadError> 
     check_exports(&names.exports)
 }
 
-/// The names at the component's own level.
-struct Names {
-    imports: Vec<String>,
-    exports: Vec<String>,
+/// What a component imports and exports, by name; the names at its own level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
 }
 
 impl Names {
-    fn read(component: &[u8]) -> Result<Self, UploadError> {
+    /// Reads the names of a component.
+    pub fn read(component: &[u8]) -> Result<Self, UploadError> {
         let (mut imports, mut exports) = (Vec::new(), Vec::new());
         let mut depth = 0;
         for payload in Parser::new(0).parse_all(component) {
@@ -142,18 +147,32 @@ fn check_exports(exports: &[String]) -> Result<(), UploadError> {
     })
 }
 
+/// Where a type stands: what is outermost meets the host.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Outermost,
+    Within,
+}
+
 /// Handles and asynchronous types live outside a call, or outside the guest: nothing here may.
 fn check_types(component: &[u8]) -> Result<(), UploadError> {
+    let mut depth = 0;
     for payload in Parser::new(0).parse_all(component) {
+        let place = match depth {
+            1 => Place::Outermost,
+            _ => Place::Within,
+        };
         match payload.map_err(super::refusal)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
             Payload::ComponentTypeSection(section) => {
                 for ty in section {
-                    check_type(&ty.map_err(super::refusal)?)?;
+                    check_type(&ty.map_err(super::refusal)?, place)?;
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
                 for function in section {
-                    check_canonical(&function.map_err(super::refusal)?)?;
+                    check_canonical(&function.map_err(super::refusal)?, place)?;
                 }
             }
             Payload::ComponentStartSection { .. } => {
@@ -168,28 +187,32 @@ fn check_types(component: &[u8]) -> Result<(), UploadError> {
 }
 
 /// Recurses at most as deep as `structure` allows types to nest.
-fn check_type(ty: &ComponentType) -> Result<(), UploadError> {
+fn check_type(ty: &ComponentType, place: Place) -> Result<(), UploadError> {
     match ty {
+        ComponentType::Resource { .. } if place == Place::Within => Ok(()),
         ComponentType::Resource { .. } => Err(UploadError::ForeignType { what: "a resource" }),
         ComponentType::Func(function) if function.async_ => Err(UploadError::ForeignType {
             what: "an async function",
         }),
         ComponentType::Func(_) => Ok(()),
-        ComponentType::Defined(defined) => check_defined(defined),
+        ComponentType::Defined(defined) => check_defined(defined, place),
         ComponentType::Instance(declarations) => declarations.iter().try_for_each(|d| match d {
-            InstanceTypeDeclaration::Type(ty) => check_type(ty),
+            InstanceTypeDeclaration::Type(ty) => check_type(ty, place),
             _ => Ok(()),
         }),
         ComponentType::Component(declarations) => declarations.iter().try_for_each(|d| match d {
-            ComponentTypeDeclaration::Type(ty) => check_type(ty),
+            ComponentTypeDeclaration::Type(ty) => check_type(ty, place),
             _ => Ok(()),
         }),
     }
 }
 
-fn check_defined(defined: &ComponentDefinedType) -> Result<(), UploadError> {
+fn check_defined(defined: &ComponentDefinedType, place: Place) -> Result<(), UploadError> {
     let what = match defined {
-        ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => "a resource handle",
+        ComponentDefinedType::Own(_) | ComponentDefinedType::Borrow(_) => match place {
+            Place::Within => return Ok(()),
+            Place::Outermost => "a resource handle",
+        },
         ComponentDefinedType::Future(_) => "a future",
         ComponentDefinedType::Stream(_) => "a stream",
         _ => return Ok(()),
@@ -197,14 +220,15 @@ fn check_defined(defined: &ComponentDefinedType) -> Result<(), UploadError> {
     Err(UploadError::ForeignType { what })
 }
 
-fn check_canonical(function: &CanonicalFunction) -> Result<(), UploadError> {
+fn check_canonical(function: &CanonicalFunction, place: Place) -> Result<(), UploadError> {
     match function {
         CanonicalFunction::Lift { .. } | CanonicalFunction::Lower { .. } => Ok(()),
         CanonicalFunction::ResourceNew { .. }
         | CanonicalFunction::ResourceDrop { .. }
-        | CanonicalFunction::ResourceRep { .. } => {
-            Err(UploadError::ForeignType { what: "a resource" })
-        }
+        | CanonicalFunction::ResourceRep { .. } => match place {
+            Place::Within => Ok(()),
+            Place::Outermost => Err(UploadError::ForeignType { what: "a resource" }),
+        },
         _ => Err(UploadError::ForeignType {
             what: "an asynchronous built-in",
         }),

@@ -11,6 +11,7 @@ mod first_bytes;
 mod structure;
 mod wrapping;
 
+pub use contract::Names;
 pub use structure::StructureLimits;
 
 use super::engine::FEATURES;

@@ -97,7 +97,8 @@ impl Put {
         };
         let stored = merged.as_ref().unwrap_or(&self.request.version);
         let value_bytes = stored.bytes().map_or(0, Bytes::len);
-        let warnings = Warning::of(&self.properties, value_bytes, siblings);
+        let mut warnings = Warning::of(&self.properties, value_bytes, siblings);
+        warnings.extend(self.refused.take());
         let mut context = self.seen(coordinated);
         context.fastest = Some(self.me.clone());
         Step::Answer(Box::new(PutReply {

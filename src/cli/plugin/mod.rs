@@ -1,8 +1,22 @@
-//! `rejoin plugin`.
+//! `rejoin plugin`: what authors do on their own machine, and what they ask of a cluster.
+//!
+//! Here are uploads and listings; each of the rest has a file.
+//!
+//! Invariant: `new` and `build` need no server.
+
+mod build;
+mod manifest;
+mod new;
+mod recipe;
+mod template;
+mod tool;
+
+mod running;
 
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::{print_json, short};
+use crate::wasm::guest::Laws;
 use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
@@ -14,18 +28,29 @@ use std::time::Duration;
 
 /// Bytes of a plugin in one message.
 const CHUNK_BYTES: usize = 512 * 1024;
-/// Nodes compile before they answer.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Nodes compile before they answer; Python takes each of them some 15 s.
+const PUSH_TIMEOUT: Duration = Duration::from_secs(180);
 
 pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
-    let connection = Connection::open(server).await?;
     match command {
+        Plugin::New(new) => new::run(&new, server.json),
+        Plugin::Build(build) => build::run(&build, server.json).await,
         Plugin::Push { file } => {
+            let connection = Connection::open(server).await?;
             let reply = push(read(&file)?, &connection).await?;
             print_pushed(&reply, server.json);
             Ok(())
         }
-        Plugin::List => list(&connection, server.json).await,
+        Plugin::List => list(&Connection::open(server).await?, server.json).await,
+        Plugin::Stats { bucket } => {
+            let connection = Connection::open(server).await?;
+            running::stats(bucket, &connection, server.json).await
+        }
+        Plugin::Logs { plugin, lines } => {
+            let connection = Connection::open(server).await?;
+            let plugin = find(&plugin, &connection).await?;
+            running::logs(plugin, lines, &connection, server.json).await
+        }
     }
 }
 
@@ -159,4 +184,15 @@ fn as_line(plugin: &proto::Plugin) -> String {
         roles(plugin).join("+"),
         plugin.size_bytes
     )
+}
+
+/// The laws that an author claims, by name.
+fn laws(laws: &Laws) -> Vec<&'static str> {
+    let named = [
+        (laws.commutative, "commutative"),
+        (laws.associative, "associative"),
+        (laws.idempotent, "idempotent"),
+    ];
+    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
+    claimed.map(|(_, name)| name).collect()
 }

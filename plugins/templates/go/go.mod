@@ -1,0 +1,3 @@
+module line-union
+
+go 1.24
