@@ -116,9 +116,14 @@ impl Tool {
                 return Ok(found);
             }
         }
+        let candidates: Vec<String> = self
+            .candidates
+            .iter()
+            .map(|words| words.join(" "))
+            .collect();
         bail!(
-            "{} is missing; get it with {}, or name a command of yours in {}",
-            self.candidates[self.candidates.len() - 1].join(" "),
+            "there is no {} here; get it with {}, or name a command of yours in {}",
+            candidates.join(" and no "),
             self.how_to_get,
             self.variable
         )
