@@ -17,6 +17,8 @@ mod expiry;
 mod failures;
 #[path = "cluster/handoff.rs"]
 mod handoff;
+#[path = "cluster/laws.rs"]
+mod laws;
 #[path = "cluster/listing.rs"]
 mod listing;
 #[path = "cluster/members.rs"]

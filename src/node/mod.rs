@@ -4,11 +4,14 @@
 //!
 //! Invariant: a shard never waits for the disk, a peer or a guest; whatever it waits for comes as an event.
 
+mod binding;
 pub mod clock;
 pub mod commit;
+mod conflicts;
 pub mod dialing;
 pub mod feed;
 mod foundation;
+pub mod gate;
 pub mod inbox;
 pub mod keys;
 pub mod listening;
