@@ -25,6 +25,8 @@ mod guests;
 mod handoff;
 #[path = "cluster/hostile.rs"]
 mod hostile;
+#[path = "cluster/laws.rs"]
+mod laws;
 #[path = "cluster/listing.rs"]
 mod listing;
 #[path = "cluster/members.rs"]

@@ -25,11 +25,15 @@ pub async fn activate(
 ) -> Result<proto::ActivateResponse, Status> {
     let (name, before) = bucket(node, &request.bucket)?;
     let digest = find(node, &request.plugin)?;
-    let wanted = bound(node, &request, digest, &before)?;
+    let mut wanted = bound(node, &request, digest, &before)?;
     let service = BucketsService {
         node: Arc::clone(node),
     };
     service.check(&wanted).await?;
+    let had_resolver = before.policy.resolver().is_some();
+    let merge_on_put = request.merge_on_put;
+    let merge_on_put = merge_on_put.or(had_resolver.then_some(before.merge_on_put));
+    service.check_laws(&name, merge_on_put, &mut wanted).await?;
     let binding = match wanted.policy.resolver() {
         Some(binding) if binding.digest == digest => binding.clone(),
         _ => wanted.validator.clone().unwrap_or(Binding::new(digest)),

@@ -3,6 +3,7 @@
 use super::deadline::timeout_ms;
 use super::{keys, status};
 use crate::dynamo::bucket::{Ack, Binding, Policy, Properties};
+use crate::dynamo::metadata::grade::Action;
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::BucketName;
 use crate::node::registry::RegistryError;
@@ -27,9 +28,12 @@ impl Buckets for BucketsService {
     ) -> Result<Response<proto::CreateBucketResponse>, Status> {
         let request = request.into_inner();
         let name = bucket_name(&request.bucket)?;
-        let properties = wire::decode(request.properties.unwrap_or_default());
-        let properties = properties.map_err(status::of_properties)?;
+        let asked = request.properties.unwrap_or_default();
+        let merge_on_put = asked.merge_on_put;
+        let mut properties = wire::decode(asked).map_err(status::of_properties)?;
         self.check(&properties).await?;
+        self.check_laws(&name, merge_on_put, &mut properties)
+            .await?;
         let properties = match self.node.registry.catalog().bucket(&name) {
             Some(before) => properties.after(before),
             None => properties,
@@ -135,6 +139,30 @@ impl BucketsService {
             Some(binding) => self.check_binding("validator", binding).await,
             None => Ok(()),
         }
+    }
+
+    /// Lets a lawful resolver merge on put unless the operator says no, and no other.
+    pub(super) async fn check_laws(
+        &self,
+        bucket: &BucketName,
+        merge_on_put: Option<bool>,
+        properties: &mut Properties,
+    ) -> Result<(), Status> {
+        if merge_on_put == Some(false) {
+            return Ok(()); // What is only shown needs no laws.
+        }
+        let checked = self.node.check_resolver(bucket, properties).await;
+        let Some(report) = checked.map_err(status::of_upload)? else {
+            return Ok(());
+        };
+        let is_lawful = report
+            .grade()
+            .is_some_and(|grade| grade.allows(Action::MergeOnPut));
+        if merge_on_put == Some(true) && !is_lawful {
+            return Err(status::unlawful(&report.finding().unwrap_or_default()));
+        }
+        properties.merge_on_put = is_lawful;
+        Ok(())
     }
 
     async fn check_binding(&self, role: &str, binding: &Binding) -> Result<(), Status> {

@@ -29,11 +29,16 @@ impl Plugins for PluginsService {
     ) -> Result<Response<proto::PushResponse>, Status> {
         let bytes = self.receive(request.into_inner()).await?;
         let pushed = self.node.plugins.push(bytes).await;
-        let (digest, facts, nodes_ready) = pushed.map_err(status::of_push)?;
+        let pushed = pushed.map_err(status::of_push)?;
+        let evidence = pushed.evidence.iter().map(|evidence| proto::Evidence {
+            file_name: evidence.file_name(),
+            json: evidence.to_json(),
+        });
         Ok(Response::new(proto::PushResponse {
-            plugin: Some(encode(digest, &facts)),
-            nodes_ready: nodes_ready as u32,
+            plugin: Some(encode(pushed.digest, &pushed.facts)),
+            nodes_ready: pushed.nodes_ready as u32,
             nodes_total: self.node.nodes_total() as u32,
+            evidence: evidence.collect(),
         }))
     }
 
@@ -203,5 +208,12 @@ fn encode(digest: Digest, facts: &PluginFacts) -> proto::Plugin {
         is_resolver: facts.is_resolver,
         is_validator: facts.is_validator,
         laws: facts.laws.clone(),
+        law_check: facts.graded.as_ref().map(|graded| proto::LawCheck {
+            grade: u32::from(graded.grade.number()),
+            cases: graded.cases,
+            fuel_median: graded.fuel_median,
+            fuel_most: graded.fuel_most,
+            finding: graded.finding.clone(),
+        }),
     }
 }

@@ -148,7 +148,7 @@ pub fn of_push(error: PushError) -> Status {
     }
 }
 
-fn of_upload(error: UploadError) -> Status {
+pub fn of_upload(error: UploadError) -> Status {
     let code = match &error {
         UploadError::CompileBudget { .. } | UploadError::LibraryFull { .. } => {
             Code::ResourceExhausted
@@ -157,6 +157,19 @@ fn of_upload(error: UploadError) -> Status {
         _ => Code::InvalidArgument,
     };
     status(code, error.code(), Some("not-stored"), &error)
+}
+
+/// A resolver that may not decide what is stored.
+pub fn unlawful(finding: &str) -> Status {
+    let error = format!(
+        "merging on put is refused: by the law check the resolver is {finding}. Bind it with merge-on-put off: reads then show what it merges, and every sibling stays stored"
+    );
+    status(
+        Code::FailedPrecondition,
+        "UNLAWFUL_RESOLVER",
+        Some("not-stored"),
+        error,
+    )
 }
 
 pub fn of_storage(error: StorageError) -> Status {

@@ -350,6 +350,42 @@ pub enum Plugin {
     },
     #[command(flatten)]
     Versions(Versions),
+    /// Say what an upload would say, without a server: form, samples, laws; and try the author's fixtures.
+    Test(Box<TestPlugin>),
+    /// Try a counterexample of a law check again.
+    Replay {
+        /// JSON file of `rejoin plugin test --evidence`, or of a node's `evidence` folder.
+        evidence: PathBuf,
+        /// The plugin, or a mended one [default: the one with the digest of the evidence, beside it or in build].
+        #[arg(long, value_name = "FILE")]
+        plugin: Option<PathBuf>,
+        /// The bucket's validator, if the evidence names one.
+        #[arg(long, value_name = "FILE")]
+        validator: Option<PathBuf>,
+    },
+    /// Show one plugin: a file, or a name or digest of the cluster's.
+    Inspect { plugin: String },
+}
+
+#[derive(Debug, Args)]
+pub struct TestPlugin {
+    /// A .wasm file, or a folder with `rejoin-plugin.toml`.
+    pub path: PathBuf,
+    /// Folder of fixtures [default: `fixtures` beside the file].
+    #[arg(long, value_name = "FOLDER")]
+    pub fixtures: Option<PathBuf>,
+    /// File that a bucket would hand to the plugin with every call.
+    #[arg(long, value_name = "FILE")]
+    pub params_file: Option<PathBuf>,
+    /// Fuel that a bucket would grant for one call [default: 50 million].
+    #[arg(long, value_name = "UNITS")]
+    pub fuel: Option<u64>,
+    /// Where counterexamples are written to, one file for each law that is broken.
+    #[arg(long, value_name = "FOLDER")]
+    pub evidence: Option<PathBuf>,
+    /// The nodes' limit of an upload [default: 1048576].
+    #[arg(long, value_name = "BYTES")]
+    pub plugin_bytes_max: Option<usize>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -5,7 +5,7 @@ use super::conflicts;
 use super::connection::Connection;
 use super::key_value::ack_choice;
 use super::output::{print_json, short};
-use super::plugin::find;
+use super::plugin::listing::find;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
 use serde_json::{Value, json};

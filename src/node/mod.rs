@@ -6,11 +6,14 @@
 
 mod asking;
 pub mod backups;
+mod binding;
 pub mod clock;
 pub mod commit;
+mod conflicts;
 pub mod dialing;
 pub mod feed;
 mod foundation;
+pub mod gate;
 pub mod guests;
 pub mod inbox;
 pub mod keys;

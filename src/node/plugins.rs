@@ -6,18 +6,22 @@
 //! Invariant: bytes from a peer pass the same checks as bytes from a client.
 
 use super::dialing::client;
+use super::gate::Gate;
 use super::peers::Peers;
 use super::registry::Registry;
 use crate::dynamo::metadata::row::{Fact, PluginFacts, Subject};
 use crate::dynamo::names::Digest;
 use crate::limits::PLUGIN_BYTES_MAX;
 use crate::wasm::guest::Laws;
+use crate::wasm::laws::evidence::Evidence;
+use crate::wasm::laws::report::LawReport;
 use crate::wasm::library::{Admitted, Library, digest_of};
 use crate::wasm::upload_error::UploadError;
 use crate::wire::proto::peer as proto;
 use anyhow::Context as _;
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, watch};
@@ -37,6 +41,17 @@ pub struct Plugins {
     registry: Arc<Registry>,
     /// One fetch at a time: a peer's request and the catalog's change name the same plugin. Held over the fetch.
     staging: Mutex<()>,
+    gate: Gate,
+}
+
+/// What a push came to.
+pub struct Pushed {
+    pub digest: Digest,
+    pub facts: PluginFacts,
+    /// Nodes that have it ready.
+    pub nodes_ready: usize,
+    /// Each law that it breaks, as a file that replays; none if it was here before.
+    pub evidence: Vec<Evidence>,
 }
 
 /// Why a push failed.
@@ -58,49 +73,82 @@ pub enum PushError {
 }
 
 impl Plugins {
-    pub fn new(library: Arc<Library>, peers: Arc<Peers>, registry: Arc<Registry>) -> Self {
+    pub fn new(
+        library: Arc<Library>,
+        peers: Arc<Peers>,
+        registry: Arc<Registry>,
+        data: &Path,
+    ) -> Self {
+        let gate = Gate::new(Arc::clone(&library), data);
         Self {
             library,
             peers,
             registry,
             staging: Mutex::default(),
+            gate,
         }
+    }
+
+    /// Where plugins are checked.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub fn library(&self) -> &Arc<Library> {
         &self.library
     }
 
-    /// Takes a client's plugin in, makes it known, and waits for the nodes that can be reached.
-    ///
-    /// Returns what it is and how many nodes have it ready.
-    pub async fn push(&self, bytes: Bytes) -> Result<(Digest, PluginFacts, usize), PushError> {
+    /// Takes a client's plugin in, checks its laws, makes it known, and waits for the nodes that can be reached.
+    pub async fn push(&self, bytes: Bytes) -> Result<Pushed, PushError> {
         let was_here = self.library.contains(digest_of(&bytes));
         let admitted = self.library.admit(bytes).await?;
         let digest = admitted.digest;
-        let facts = facts(&admitted);
-        let catalog = self.registry.catalog();
-        let is_new = catalog.plugin(digest).is_none();
-        if let Some(holder) = catalog.holder_of(&facts.name, &facts.version, digest)
-            && is_new
-        {
-            if !was_here {
-                self.library.remove(digest)?;
+        let known = self.registry.catalog().plugin(digest).cloned();
+        let (facts, evidence) = match known {
+            Some(facts) if facts.graded.is_some() || !facts.is_resolver => (facts, Vec::new()),
+            known => {
+                let graded = match self.check_name(&admitted, known.is_some()) {
+                    Ok(()) => self.gate.check_upload(admitted.clone()).await,
+                    Err(taken) => {
+                        if !was_here {
+                            self.library.remove(digest)?;
+                        }
+                        return Err(taken);
+                    }
+                };
+                if graded.is_err() && known.is_none() {
+                    self.library.remove(digest)?;
+                }
+                let report = graded?;
+                let facts = facts(&admitted, &report);
+                let fact = Fact::Plugin(facts.clone());
+                self.registry
+                    .edit(Subject::Plugin(digest), fact, true)
+                    .await?;
+                let evidence = report.failures.iter().map(Evidence::of);
+                (facts, evidence.collect())
             }
-            let PluginFacts { name, version, .. } = facts;
-            return Err(PushError::Taken {
-                name,
-                version,
+        };
+        Ok(Pushed {
+            digest,
+            facts,
+            nodes_ready: 1 + self.stage_at_peers(digest).await,
+            evidence,
+        })
+    }
+
+    /// A name and version name one plugin for good.
+    fn check_name(&self, admitted: &Admitted, is_known: bool) -> Result<(), PushError> {
+        let (name, version) = (&admitted.description.name, &admitted.description.version);
+        let catalog = self.registry.catalog();
+        match catalog.holder_of(name, version, admitted.digest) {
+            Some(holder) if !is_known => Err(PushError::Taken {
+                name: name.clone(),
+                version: version.clone(),
                 holder,
-            });
+            }),
+            _ => Ok(()),
         }
-        if is_new {
-            let fact = Fact::Plugin(facts.clone());
-            self.registry
-                .edit(Subject::Plugin(digest), fact, true)
-                .await?;
-        }
-        Ok((digest, facts, 1 + self.stage_at_peers(digest).await))
     }
 
     async fn stage_at_peers(&self, digest: Digest) -> usize {
@@ -207,7 +255,7 @@ async fn fetch_from(channel: Channel, digest: Digest) -> anyhow::Result<Bytes> {
     Ok(bytes.freeze())
 }
 
-fn facts(admitted: &Admitted) -> PluginFacts {
+fn facts(admitted: &Admitted, report: &LawReport) -> PluginFacts {
     PluginFacts {
         name: admitted.description.name.clone(),
         version: admitted.description.version.clone(),
@@ -215,7 +263,7 @@ fn facts(admitted: &Admitted) -> PluginFacts {
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
         laws: names(admitted.description.laws),
-        graded: None,
+        graded: report.graded(),
     }
 }
 

@@ -108,6 +108,7 @@ impl Node {
             Arc::clone(&foundation.library),
             Arc::clone(&foundation.peers),
             Arc::clone(&registry),
+            &config.data,
         ));
         let node = Arc::new(Self {
             config,

@@ -219,6 +219,7 @@ async fn a_node_that_was_cut_off_during_an_upload_has_the_plugin_after_the_heal(
     let plugin = pushed.plugin.expect("a description").digest;
     let properties = proto::Properties {
         resolver: Some(bound(&plugin)),
+        merge_on_put: Some(false),
         ..proto::Properties::default()
     };
     let created = nodes[0].create("carts", properties).await;

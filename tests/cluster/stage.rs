@@ -280,10 +280,11 @@ impl Node {
         Ok(reply.into_inner())
     }
 
-    /// A bucket whose siblings this plugin resolves.
+    /// A bucket whose resolver is asked on reads only.
     pub async fn create_resolved(&self, bucket: &str, plugin: &str) {
         let properties = proto::Properties {
             resolver: Some(bound(plugin)),
+            merge_on_put: Some(false),
             ..proto::Properties::default()
         };
         self.create(bucket, properties).await;

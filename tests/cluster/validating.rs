@@ -93,23 +93,25 @@ async fn a_merged_value_that_the_validator_refuses_leaves_the_siblings() {
     let nodes = stage.nodes().await;
     let resolver = nodes[0].push_file("shopping-cart.wasm").await;
     let validator = nodes[0].push_file("cart-validator.wasm").await;
-    let one_item = r#"{"properties":{"items":{"maxProperties":1}}}"#;
+    // More than any cart of the law check has, which refuses to merge where the validator would stop it.
+    let few_items = r#"{"properties":{"items":{"maxProperties":20}}}"#;
     let properties = proto::Properties {
         resolver: Some(bound(&resolver)),
         validator: Some(proto::Binding {
-            params: one_item.into(),
+            params: few_items.into(),
             ..bound(&validator)
         }),
         merge_on_put: Some(true),
         ..proto::Properties::default()
     };
     nodes[0].create("carts", properties).await;
-    nodes[0]
-        .put("carts", "anna", r#"{"items":{"bread":1}}"#)
-        .await;
-    let second = nodes[1]
-        .put("carts", "anna", r#"{"items":{"milk":1}}"#)
-        .await;
+    let cart = |item: &str| {
+        let items = (0..11).map(|number| format!(r#""{item} {number}":1"#));
+        let items: Vec<String> = items.collect();
+        format!(r#"{{"items":{{{}}}}}"#, items.join(","))
+    };
+    nodes[0].put("carts", "anna", &cart("bread")).await;
+    let second = nodes[1].put("carts", "anna", &cart("milk")).await;
     assert_eq!(second.siblings, 2, "each passes alone");
     let (resolution, reason) = resolved(&second.resolved);
     assert_eq!(resolution, proto::Resolution::Siblings);

@@ -17,18 +17,23 @@ mod activation;
 mod shadow;
 mod unmerge;
 
+mod fixtures;
+mod inspect;
+pub mod listing;
+mod offline;
+mod replay;
+mod test;
+
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
-use super::output::{print_json, short};
+use super::output::print_json;
 use super::plugin_arguments::Versions;
-use crate::wasm::guest::Laws;
 use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
-use anyhow::Context as _;
 use bytes::Bytes;
+use listing::{as_json, as_line, find};
 use proto::push_request::Part;
-use serde_json::{Value, json};
-use std::path::Path;
+use serde_json::json;
 use std::time::Duration;
 
 /// Bytes of a plugin in one message.
@@ -42,11 +47,18 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
         Plugin::Build(build) => build::run(&build, server.json).await,
         Plugin::Push { file } => {
             let connection = Connection::open(server).await?;
-            let reply = push(read(&file)?, &connection).await?;
+            let reply = push(offline::read(&file)?, &connection).await?;
             print_pushed(&reply, server.json);
             Ok(())
         }
-        Plugin::List => list(&Connection::open(server).await?, server.json).await,
+        Plugin::List => listing::list(&Connection::open(server).await?, server.json).await,
+        Plugin::Test(test) => test::run(*test, server.json).await,
+        Plugin::Replay {
+            evidence,
+            plugin,
+            validator,
+        } => replay::run(&evidence, plugin, validator, server.json).await,
+        Plugin::Inspect { plugin } => inspect::run(&plugin, server).await,
         Plugin::Stats { bucket } => {
             let connection = Connection::open(server).await?;
             running::stats(bucket, &connection, server.json).await
@@ -78,11 +90,6 @@ async fn versions(command: Versions, connection: &Connection, json: bool) -> any
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Bytes> {
-    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    Ok(bytes.into())
-}
-
 /// Uploads a plugin in chunks.
 pub async fn push(bytes: Bytes, connection: &Connection) -> anyhow::Result<proto::PushResponse> {
     let start = Part::Start(proto::PushStart {
@@ -108,6 +115,8 @@ fn print_pushed(reply: &proto::PushResponse, json: bool) {
         let mut object = as_json(&plugin);
         object["nodes_ready"] = json!(reply.nodes_ready);
         object["nodes_total"] = json!(reply.nodes_total);
+        let evidence = reply.evidence.iter();
+        object["evidence"] = evidence.map(|file| json!(file.json)).collect();
         return print_json(&object);
     }
     println!("{}", as_line(&plugin));
@@ -115,110 +124,15 @@ fn print_pushed(reply: &proto::PushResponse, json: bool) {
         "ready on {} of {} nodes",
         reply.nodes_ready, reply.nodes_total
     );
+    if let Some(check) = &plugin.law_check
+        && !check.finding.is_empty()
+    {
+        println!("its siblings stay stored, it is {}", check.finding);
+    }
     let role = if plugin.is_resolver {
         "resolver"
     } else {
         "validator"
     };
     eprintln!("next: rejoin bucket create NAME --{role} {}", plugin.name);
-}
-
-async fn list(connection: &Connection, json: bool) -> anyhow::Result<()> {
-    let asked = connection.request(proto::ListPluginsRequest {});
-    let reply = connection.plugins().list(asked).await?.into_inner();
-    for status in &reply.plugins {
-        let plugin = status.plugin.clone().unwrap_or_default();
-        if json {
-            let mut object = as_json(&plugin);
-            object["is_ready"] = json!(status.is_ready);
-            object["buckets"] = json!(status.buckets);
-            print_json(&object);
-        } else {
-            let ready = if status.is_ready {
-                "ready"
-            } else {
-                "not ready here"
-            };
-            println!(
-                "{}  {ready}  buckets: {}",
-                as_line(&plugin),
-                status.buckets.join(", ")
-            );
-        }
-    }
-    if reply.plugins.is_empty() && !json {
-        println!("no plugins; upload one with `rejoin plugin push FILE`");
-    }
-    Ok(())
-}
-
-/// The digest of the one plugin of this name, or whose digest starts so.
-pub async fn find(wanted: &str, connection: &Connection) -> anyhow::Result<String> {
-    let asked = connection.request(proto::ListPluginsRequest {});
-    let plugins = connection.plugins().list(asked).await?.into_inner().plugins;
-    let plugins = plugins.into_iter().filter_map(|status| status.plugin);
-    let fits = |plugin: &proto::Plugin| {
-        let version = format!("{}@{}", plugin.name, plugin.version);
-        [&plugin.name, &version].contains(&&wanted.to_owned())
-            || (wanted.len() >= 6 && plugin.digest.starts_with(wanted))
-    };
-    let found: Vec<proto::Plugin> = plugins.filter(fits).collect();
-    match found.as_slice() {
-        [plugin] => Ok(plugin.digest.clone()),
-        [] => anyhow::bail!(
-            "there is no plugin {wanted:?}; see `rejoin plugin list`, or upload it with `rejoin plugin push FILE`"
-        ),
-        several => {
-            let digests: Vec<&str> = several.iter().map(|p| short(&p.digest)).collect();
-            anyhow::bail!(
-                "{wanted:?} fits several plugins; name one by its digest: {}",
-                digests.join(", ")
-            )
-        }
-    }
-}
-
-fn roles(plugin: &proto::Plugin) -> Vec<&'static str> {
-    let roles = [
-        (plugin.is_resolver, "resolver"),
-        (plugin.is_validator, "validator"),
-    ];
-    roles
-        .into_iter()
-        .filter(|(has, _)| *has)
-        .map(|(_, name)| name)
-        .collect()
-}
-
-fn as_json(plugin: &proto::Plugin) -> Value {
-    json!({
-        "digest": plugin.digest,
-        "name": plugin.name,
-        "version": plugin.version,
-        "size_bytes": plugin.size_bytes,
-        "roles": roles(plugin),
-        "laws_claimed": plugin.laws,
-    })
-}
-
-fn as_line(plugin: &proto::Plugin) -> String {
-    format!(
-        "{}  {} {}  {}  {} bytes",
-        short(&plugin.digest),
-        plugin.name,
-        plugin.version,
-        roles(plugin).join("+"),
-        plugin.size_bytes
-    )
-}
-
-/// The laws that an author claims, by name.
-fn laws(laws: &Laws) -> Vec<&'static str> {
-    let named = [
-        (laws.commutative, "commutative"),
-        (laws.associative, "associative"),
-        (laws.idempotent, "idempotent"),
-    ];
-    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
-    claimed.map(|(_, name)| name).collect()
 }

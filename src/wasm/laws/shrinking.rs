@@ -123,7 +123,13 @@ fn ranked(siblings: &[Version]) -> Vec<Version> {
 fn variants(sibling: &Version) -> Vec<Version> {
     let bytes = sibling.bytes().cloned().unwrap_or_default();
     let half = bytes.len() / 2;
-    let mut values = vec![Bytes::new(), bytes.slice(..half), bytes.slice(half..)];
+    let quarter = bytes.len() / 4;
+    let mut values = vec![
+        Bytes::new(),
+        bytes.slice(..half),
+        bytes.slice(half..),
+        bytes.slice(quarter..),
+    ];
     values.extend(smaller_json(&bytes));
     if bytes.len() <= 32 {
         values.extend((0..bytes.len()).map(|place| {
