@@ -262,18 +262,7 @@ fn facts(admitted: &Admitted, report: &LawReport) -> PluginFacts {
         size_bytes: admitted.size_bytes,
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
-        laws: names(admitted.description.laws),
+        laws: admitted.description.laws.names(),
         graded: report.graded(),
     }
-}
-
-/// The laws that the author claims, by name.
-fn names(laws: Laws) -> Vec<String> {
-    let named = [
-        (laws.commutative, "commutative"),
-        (laws.associative, "associative"),
-        (laws.idempotent, "idempotent"),
-    ];
-    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
-    claimed.map(|(_, name)| name.to_owned()).collect()
 }

@@ -33,13 +33,6 @@ pub async fn run(plugin: &str, server: &Server) -> anyhow::Result<()> {
 
 async fn inspect_file(file: &Path, json: bool) -> anyhow::Result<()> {
     let admitted = Bench::open(PLUGIN_BYTES_MAX)?.admit(file).await?;
-    let laws = admitted.description.laws;
-    let laws = [
-        (laws.commutative, "commutative"),
-        (laws.associative, "associative"),
-        (laws.idempotent, "idempotent"),
-    ];
-    let laws = laws.into_iter().filter(|(claimed, _)| *claimed);
     let plugin = proto::Plugin {
         digest: admitted.digest.to_string(),
         name: admitted.description.name.clone(),
@@ -47,7 +40,7 @@ async fn inspect_file(file: &Path, json: bool) -> anyhow::Result<()> {
         size_bytes: admitted.size_bytes as u64,
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
-        laws: laws.map(|(_, name)| name.to_owned()).collect(),
+        laws: admitted.description.laws.names(),
         law_check: None,
     };
     let samples = admitted.description.samples.len();

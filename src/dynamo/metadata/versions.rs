@@ -73,6 +73,7 @@ mod tests {
                 is_resolver: true,
                 is_validator: false,
                 laws: Vec::new(),
+                graded: None,
             };
             let subject = Subject::Plugin(Digest([*digest; 32]));
             let by = NodeId::new("a").expect("a good name");

@@ -77,6 +77,19 @@ pub struct Laws {
     pub idempotent: bool,
 }
 
+impl Laws {
+    /// Those that hold, or are claimed.
+    pub fn names(&self) -> Vec<String> {
+        let named = [
+            (self.commutative, "commutative"),
+            (self.associative, "associative"),
+            (self.idempotent, "idempotent"),
+        ];
+        let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
+        claimed.map(|(_, name)| name.to_owned()).collect()
+    }
+}
+
 /// A call that the author considers typical.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
