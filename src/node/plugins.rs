@@ -11,7 +11,6 @@ use super::registry::Registry;
 use crate::dynamo::metadata::row::{Fact, PluginFacts, Subject};
 use crate::dynamo::names::Digest;
 use crate::limits::PLUGIN_BYTES_MAX;
-use crate::wasm::guest::Laws;
 use crate::wasm::library::{Admitted, Library, digest_of};
 use crate::wasm::upload_error::UploadError;
 use crate::wire::proto::peer as proto;
@@ -182,23 +181,13 @@ async fn fetch_from(channel: Channel, digest: Digest) -> anyhow::Result<Bytes> {
 }
 
 fn facts(admitted: &Admitted) -> PluginFacts {
+    let laws = admitted.description.laws;
     PluginFacts {
         name: admitted.description.name.clone(),
         version: admitted.description.version.clone(),
         size_bytes: admitted.size_bytes,
         is_resolver: admitted.roles.resolver,
         is_validator: admitted.roles.validator,
-        laws: names(admitted.description.laws),
+        laws: laws.names().into_iter().map(str::to_owned).collect(),
     }
-}
-
-/// The laws that the author claims, by name.
-fn names(laws: Laws) -> Vec<String> {
-    let named = [
-        (laws.commutative, "commutative"),
-        (laws.associative, "associative"),
-        (laws.idempotent, "idempotent"),
-    ];
-    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
-    claimed.map(|(_, name)| name.to_owned()).collect()
 }

@@ -8,7 +8,7 @@
 use super::super::author_arguments::BuildPlugin;
 use super::super::output::print_json;
 use super::manifest::Manifest;
-use super::{laws, recipe};
+use super::recipe;
 use crate::limits::{PLUGIN_BYTES_DEFAULT, PLUGIN_BYTES_MAX};
 use crate::wasm::inspection::{Names, inspect};
 use crate::wasm::library::{Admitted, Library, Settings};
@@ -149,7 +149,7 @@ impl Judged {
             "name": said.name,
             "version": said.version,
             "roles": self.roles(),
-            "laws_claimed": laws(&said.laws),
+            "laws_claimed": said.laws.names(),
             "size_bytes": self.component.len(),
             "sha256": self.admitted.digest.to_string(),
             "imports": self.names.imports,
@@ -170,7 +170,7 @@ impl Judged {
     fn print(&self, out: &Path) {
         let said = &self.admitted.description;
         let shown = out.display();
-        let claims = match laws(&said.laws) {
+        let claims = match said.laws.names() {
             none if none.is_empty() => "no laws".to_owned(),
             laws => laws.join(", "),
         };

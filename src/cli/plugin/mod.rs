@@ -14,7 +14,6 @@ mod tool;
 use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::{print_json, short};
-use crate::wasm::guest::Laws;
 use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
@@ -173,15 +172,4 @@ fn as_line(plugin: &proto::Plugin) -> String {
         roles(plugin).join("+"),
         plugin.size_bytes
     )
-}
-
-/// The laws that an author claims, by name.
-fn laws(laws: &Laws) -> Vec<&'static str> {
-    let named = [
-        (laws.commutative, "commutative"),
-        (laws.associative, "associative"),
-        (laws.idempotent, "idempotent"),
-    ];
-    let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
-    claimed.map(|(_, name)| name).collect()
 }

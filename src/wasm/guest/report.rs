@@ -49,6 +49,19 @@ pub struct Laws {
     pub idempotent: bool,
 }
 
+impl Laws {
+    /// Those that are claimed, by name.
+    pub fn names(self) -> Vec<&'static str> {
+        let named = [
+            (self.commutative, "commutative"),
+            (self.associative, "associative"),
+            (self.idempotent, "idempotent"),
+        ];
+        let claimed = named.into_iter().filter(|(claimed, _)| *claimed);
+        claimed.map(|(_, name)| name).collect()
+    }
+}
+
 /// A call that the author considers typical.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
