@@ -12,7 +12,6 @@ use super::registry::Registry;
 use crate::dynamo::metadata::row::{Fact, PluginFacts, Subject};
 use crate::dynamo::names::Digest;
 use crate::limits::PLUGIN_BYTES_MAX;
-use crate::wasm::guest::Laws;
 use crate::wasm::laws::evidence::Evidence;
 use crate::wasm::laws::report::LawReport;
 use crate::wasm::library::{Admitted, Library, digest_of};
