@@ -370,6 +370,7 @@ impl Cluster {
             w: self.w,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {
@@ -407,6 +408,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {

@@ -9,8 +9,10 @@
 //! Invariant: once decided, later answers never change the verdict. A stand-in that knows nothing of the key counts
 //! only when nobody is left who could know better: its silence must not hide an acknowledged write.
 
+use super::super::bucket::Ack;
 use super::super::names::NodeId;
 use super::super::ring::placement::Seats;
+use super::durable::Durable;
 use super::quorum::{Needed, Verdict};
 use super::seat::{Asked, Errand, Seat, State, asked, errand};
 use std::collections::VecDeque;
@@ -21,6 +23,7 @@ mod counting;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
     needed: Needed,
+    durable: Durable,
     seats: Vec<Seat>,
     /// Who may still stand in, best first.
     bench: VecDeque<NodeId>,
@@ -44,6 +47,7 @@ impl Panel {
         bench.extend(last);
         let mut panel = Self {
             needed,
+            durable: Durable::nothing(),
             seats: Vec::new(),
             bench,
             spells: 0,
@@ -64,6 +68,17 @@ impl Panel {
         panel.bench.extend(unlikely);
         panel.decide();
         panel
+    }
+
+    /// The same, with so many durable answers among those that are needed.
+    pub fn with_durable(mut self, durable: Durable) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// How a node is asked to acknowledge.
+    pub fn ack_of(&self, node: &NodeId) -> Ack {
+        self.durable.ack_of(node)
     }
 
     /// The same, with a seat taken by a coordinator that keeps no copy itself.
@@ -199,9 +214,14 @@ impl Panel {
                 true => self.answered(),
                 false => self.seats.iter().filter(hopeful).count(),
             };
-            self.verdict = if self.answered() >= needed.0 && self.primaries_answered() >= needed.1 {
+            let durable = usize::from(self.durable.needed);
+            let is_reached = self.answered() >= needed.0
+                && self.primaries_answered() >= needed.1
+                && self.durable_answered() >= durable;
+            self.verdict = if is_reached {
                 Verdict::Reached
-            } else if answers < needed.0 || primaries < needed.1 {
+            } else if answers < needed.0 || primaries < needed.1 || self.durable_possible() < durable
+            {
                 Verdict::Impossible
             } else {
                 Verdict::Pending

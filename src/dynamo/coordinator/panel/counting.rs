@@ -2,8 +2,9 @@
 //!
 //! Invariant: a seat counts once, whoever answers in it.
 
+use super::super::super::bucket::Ack;
 use super::super::super::names::NodeId;
-use super::super::seat::{Seat, State};
+use super::super::seat::{Asked, Seat, State};
 use super::Panel;
 
 impl Panel {
@@ -33,6 +34,28 @@ impl Panel {
         let counts =
             |seat: &&Seat| seat.has(State::Answered) || (is_over && seat.has(State::Empty));
         self.seats.iter().filter(counts).count()
+    }
+
+    /// Seats in which somebody has answered durably.
+    pub fn durable_answered(&self) -> usize {
+        self.durable_seats(|state| state == State::Answered)
+    }
+
+    /// Those, and seats in which somebody may.
+    fn durable_possible(&self) -> usize {
+        self.durable_seats(|state| state != State::Failed)
+    }
+
+    fn durable_seats(&self, counts: impl Fn(State) -> bool) -> usize {
+        let is_durable =
+            |asked: &Asked| counts(asked.state) && self.ack_of(&asked.node) == Ack::Durable;
+        let seats = self.seats.iter();
+        seats.filter(|seat| seat.asked.iter().any(is_durable)).count()
+    }
+
+    /// Durable answers that are needed.
+    pub fn durable_needed(&self) -> usize {
+        usize::from(self.durable.needed)
     }
 
     pub fn primaries_answered(&self) -> usize {
