@@ -263,7 +263,8 @@ impl Properties {
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION | TAG_DURABLE_WRITES) != 0 {
+        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION | TAG_DURABLE_WRITES) != 0
+        {
             return Err(DecodeError::Malformed("a bucket's tag"));
         }
         let ack = match tag & TAG_DURABLE {

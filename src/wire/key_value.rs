@@ -149,6 +149,7 @@ pub fn encode_delete(key: &Key, reply: PutReply) -> proto::DeleteResponse {
         siblings: put.siblings,
         replicas_answered: put.replicas_answered,
         primaries_answered: put.primaries_answered,
+        durable_answered: put.durable_answered,
         coordinator: put.coordinator,
         dot: put.dot,
         ring_hash: 0,

@@ -259,6 +259,9 @@ async fn a_node_without_a_cluster_creates_no_bucket_takes_no_plugin_and_says_wha
         properties: Some(properties),
         ..asked
     };
-    lonely.try_create(asked).await.expect("a member like any other");
+    lonely
+        .try_create(asked)
+        .await
+        .expect("a member like any other");
     stage.end().await;
 }

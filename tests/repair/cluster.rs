@@ -11,9 +11,7 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{
-    GetError, GetRequest, PutError, PutRequest, Ttl,
-};
+use rejoin::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;

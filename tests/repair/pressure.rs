@@ -60,7 +60,11 @@ fn f65_a_replica_that_is_overloaded_is_asked_last_and_gets_what_it_missed() {
     wait(&mut cluster, &primaries[..1], SHARD_WAITING_MAX);
     assert!(cluster.put("a", &key, "first"));
     assert!(cluster.put("a", &key, "second"));
-    assert_eq!(passed_to(&cluster, &primaries[0]), 1, "it has said that it is busy");
+    assert_eq!(
+        passed_to(&cluster, &primaries[0]),
+        1,
+        "it has said that it is busy"
+    );
     assert!(cluster.object(&primaries[0], &key).is_empty());
     wait(&mut cluster, &primaries[..1], 0);
     cluster.run(60_000);
@@ -79,7 +83,11 @@ fn f65_where_everybody_is_overloaded_requests_end_soon_and_nothing_is_stored() {
     cluster.sent.clear();
     cluster.get("a", &key);
     assert_eq!(cluster.turned_away, 1, "not found would be a lie");
-    assert!(cluster.sent.len() <= 4 * primaries.len(), "an avalanche: {:?}", cluster.sent);
+    assert!(
+        cluster.sent.len() <= 4 * primaries.len(),
+        "an avalanche: {:?}",
+        cluster.sent
+    );
     cluster.w = Some(2);
     let before = cluster.storage_writes();
     for turned_away in 2..5 {

@@ -7,7 +7,6 @@
 
 use super::super::bucket::{Ack, Properties};
 use super::super::names::NodeId;
-use super::request::PutRequest;
 
 /// The durable part of one put.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +33,16 @@ impl Durable {
         }
     }
 
-    /// What the request asks for, or else its bucket, when `w` acknowledgements are waited for.
-    pub fn of(request: &PutRequest, properties: &Properties, w: u8, me: &NodeId) -> Self {
-        let of_bucket = properties.dw.filter(|_| request.ack.is_none());
-        let asked = request.dw.or(of_bucket.map(|dw| dw.min(w)));
-        let ack = request.ack.unwrap_or(properties.ack);
-        match (asked, ack) {
+    /// What a request asks for, or else its bucket, when the coordinator `me` waits for `w` acknowledgements.
+    pub fn of(
+        (dw, ack): (Option<u8>, Option<Ack>),
+        properties: &Properties,
+        w: u8,
+        me: &NodeId,
+    ) -> Self {
+        let of_bucket = properties.dw.filter(|_| ack.is_none());
+        let asked = dw.or(of_bucket.map(|dw| dw.min(w)));
+        match (asked, ack.unwrap_or(properties.ack)) {
             (Some(0), _) | (None, Ack::Buffered) => Self::nothing(),
             (Some(1), _) => Self {
                 needed: 1,
@@ -72,57 +75,44 @@ impl Durable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::causality::version::Version;
-    use super::super::super::names::{BucketName, Key};
-    use super::super::request::Ttl;
     use super::*;
+
+    const BUFFERED: Ack = Ack::Buffered;
+    const DURABLE: Ack = Ack::Durable;
 
     fn node(name: &str) -> NodeId {
         NodeId::new(name).expect("a good name")
     }
 
     /// How many have to be durable, and how the coordinator and another are asked, at W = 2.
-    fn durable(
-        of_bucket: (Ack, Option<u8>),
-        of_request: (Option<Ack>, Option<u8>),
-    ) -> (u8, Ack, Ack) {
-        let bucket = BucketName::new("b").expect("a good name");
-        let request = PutRequest {
-            key: Key::new(bucket, "key".into()).expect("a good key"),
-            context: Default::default(),
-            version: Version::tombstone(0),
-            w: None,
-            pw: None,
-            ack: of_request.0,
-            dw: of_request.1,
-            ttl: Ttl::Bucket,
-        };
+    fn durable((ack, dw): (Ack, Option<u8>), asked: (Option<u8>, Option<Ack>)) -> (u8, Ack, Ack) {
         let properties = Properties {
-            ack: of_bucket.0,
-            dw: of_bucket.1,
+            ack,
+            dw,
             ..Properties::default()
         };
-        let durable = Durable::of(&request, &properties, 2, &node("a"));
+        let durable = Durable::of(asked, &properties, 2, &node("a"));
         let (mine, other) = (durable.ack_of(&node("a")), durable.ack_of(&node("b")));
         (durable.needed, mine, other)
     }
 
     #[test]
     fn without_a_number_all_or_none_are_durable_as_the_acknowledgement_says() {
-        use Ack::{Buffered, Durable};
-        assert_eq!(durable((Durable, None), (None, None)), (2, Durable, Durable));
-        assert_eq!(durable((Buffered, None), (None, None)), (0, Buffered, Buffered));
-        assert_eq!(durable((Buffered, None), (Some(Durable), None)), (2, Durable, Durable));
-        assert_eq!(durable((Durable, Some(1)), (Some(Buffered), None)), (0, Buffered, Buffered));
+        let (all, none) = ((2, DURABLE, DURABLE), (0, BUFFERED, BUFFERED));
+        assert_eq!(durable((DURABLE, None), (None, None)), all);
+        assert_eq!(durable((BUFFERED, None), (None, None)), none);
+        assert_eq!(durable((BUFFERED, None), (None, Some(DURABLE))), all);
+        assert_eq!(durable((DURABLE, Some(1)), (None, Some(BUFFERED))), none);
     }
 
     #[test]
     fn one_durable_copy_is_the_coordinators_and_more_are_anybodys() {
-        use Ack::{Buffered, Durable};
-        assert_eq!(durable((Durable, Some(1)), (None, None)), (1, Durable, Buffered));
-        assert_eq!(durable((Buffered, None), (None, Some(1))), (1, Durable, Buffered));
-        assert_eq!(durable((Durable, Some(1)), (None, Some(2))), (2, Durable, Durable));
-        assert_eq!(durable((Durable, None), (None, Some(0))), (0, Buffered, Buffered));
-        assert_eq!(durable((Durable, Some(3)), (None, None)), (2, Durable, Durable));
+        let (one, two) = ((1, DURABLE, BUFFERED), (2, DURABLE, DURABLE));
+        assert_eq!(durable((DURABLE, Some(1)), (None, None)), one);
+        assert_eq!(durable((BUFFERED, None), (Some(1), None)), one);
+        assert_eq!(durable((DURABLE, Some(1)), (Some(2), None)), two);
+        assert_eq!(durable((DURABLE, Some(3)), (None, None)), two);
+        let none = (0, BUFFERED, BUFFERED);
+        assert_eq!(durable((DURABLE, None), (Some(0), None)), none);
     }
 }

@@ -9,7 +9,6 @@
 //! Invariant: once decided, later answers never change the verdict. A stand-in that knows nothing of the key counts
 //! only when nobody is left who could know better: its silence must not hide an acknowledged write.
 
-use super::super::bucket::Ack;
 use super::super::names::NodeId;
 use super::super::ring::placement::Seats;
 use super::durable::Durable;
@@ -74,11 +73,6 @@ impl Panel {
     pub fn with_durable(mut self, durable: Durable) -> Self {
         self.durable = durable;
         self
-    }
-
-    /// How a node is asked to acknowledge.
-    pub fn ack_of(&self, node: &NodeId) -> Ack {
-        self.durable.ack_of(node)
     }
 
     /// The same, with a seat taken by a coordinator that keeps no copy itself.
@@ -159,10 +153,6 @@ impl Panel {
         self.on_failure(from)
     }
 
-    pub fn was_turned_away(&self) -> bool {
-        self.turned_away > 0
-    }
-
     /// A spell of waiting is over: the seats that nobody has answered in get somebody else beside.
     pub fn on_late(&mut self) -> Vec<Errand> {
         self.spells += 1;
@@ -220,7 +210,9 @@ impl Panel {
                 && self.durable_answered() >= durable;
             self.verdict = if is_reached {
                 Verdict::Reached
-            } else if answers < needed.0 || primaries < needed.1 || self.durable_possible() < durable
+            } else if answers < needed.0
+                || primaries < needed.1
+                || self.durable_possible() < durable
             {
                 Verdict::Impossible
             } else {

@@ -59,7 +59,11 @@ impl Pressure {
             let oldest = open.and_then(|open| open.values().next());
             let is_late = oldest.is_some_and(|at| now.since(*at) >= STAND_IN_AFTER_MS);
             let class = open.map_or(0, BTreeMap::len) / PASSED_ON_CLASS;
-            (is_late || self.is_busy(node, now), class, Some(node) != fastest)
+            (
+                is_late || self.is_busy(node, now),
+                class,
+                Some(node) != fastest,
+            )
         });
         nodes
     }
@@ -112,7 +116,10 @@ mod tests {
             pressure.on_passed(node(&first), ticket(count), Millis(0));
             *firsts.entry(first).or_insert(0) += 1;
         }
-        assert!(firsts.values().all(|puts| *puts == PASSED_ON_CLASS), "{firsts:?}");
+        assert!(
+            firsts.values().all(|puts| *puts == PASSED_ON_CLASS),
+            "{firsts:?}"
+        );
     }
 
     #[test]

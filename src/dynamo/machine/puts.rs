@@ -102,8 +102,10 @@ impl<S: Storage> Machine<S> {
             let limit = SHARD_WAITING_MAX;
             return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
         }
-        let mut panel = Panel::new(seats, |node| self.detector.is_down(node), needed)
-            .with_durable(Durable::of(&request, &properties, needed.answers, &self.me));
+        let asked = (request.dw, request.ack);
+        let durable = Durable::of(asked, &properties, needed.answers, &self.me);
+        let mut panel =
+            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
         if let Place::Hint(home) = &place {
             panel = panel.led_by(&self.me, home);
         }

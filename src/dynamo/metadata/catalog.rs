@@ -18,7 +18,12 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+mod bounds;
+
 const FORMAT: u8 = 1;
+/// Rows of a catalog that is read.
+const ROWS_READ_MAX: usize =
+    CATALOG_MERGED_TIMES * (BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2);
 
 /// Why an edit was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,20 +43,6 @@ pub enum EditError {
     )]
     Bytes { found: usize },
 }
-
-/// Why the rows of another node were not taken over. Nothing was changed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "together with what is known here they would be {rows} rows of {bytes} bytes, more than this node could read again ({ROWS_READ_MAX} rows of {BYTES_READ_MAX} bytes); remove buckets with large params on one side"
-)]
-pub struct MergeError {
-    rows: usize,
-    bytes: usize,
-}
-
-const ROWS_READ_MAX: usize =
-    CATALOG_MERGED_TIMES * (BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2);
-const BYTES_READ_MAX: usize = CATALOG_MERGED_TIMES * CATALOG_BYTES_MAX;
 
 /// The rows of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,54 +77,6 @@ impl Catalog {
             Some(Fact::Removed { generation }) => generation.saturating_add(1),
             _ => 0,
         }
-    }
-
-    /// An edit that adds nothing is taken where two sides that were merged exceed the bounds: otherwise nobody could
-    /// remove anything, and no change of the members would ever end.
-    fn check(&self, before: &Catalog, is_large: bool) -> Result<(), EditError> {
-        let is_over = |limit: usize, of_kind: fn(&Subject) -> bool| {
-            let count = |catalog: &Catalog| catalog.rows.keys().filter(|s| of_kind(s)).count();
-            let found = count(self);
-            found > limit && found > count(before)
-        };
-        if is_over(BUCKETS_MAX, |subject| matches!(subject, Subject::Bucket(_))) {
-            return Err(EditError::Buckets);
-        }
-        if is_over(PLUGINS_MAX, |subject| matches!(subject, Subject::Plugin(_))) {
-            return Err(EditError::Plugins);
-        }
-        if is_over(NODES_KNOWN_MAX, |subject| matches!(subject, Subject::Node(_))) {
-            return Err(EditError::Nodes);
-        }
-        if !is_large {
-            return Ok(());
-        }
-        match self.encode().len() {
-            found if found > CATALOG_BYTES_MAX && found > before.encode().len() => {
-                Err(EditError::Bytes { found })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes over the rows of another node that win. Says whether anything changed.
-    pub fn merge(&mut self, other: Catalog) -> Result<bool, MergeError> {
-        let wins = |(subject, row): &(Subject, Row)| {
-            let mine = self.rows.get(subject);
-            mine.is_none_or(|mine| row.wins_over(mine))
-        };
-        let winners: Vec<(Subject, Row)> = other.rows.into_iter().filter(wins).collect();
-        if winners.is_empty() {
-            return Ok(false);
-        }
-        let mut merged = self.clone();
-        merged.rows.extend(winners);
-        let (rows, bytes) = (merged.rows.len(), merged.encode().len());
-        if rows > ROWS_READ_MAX || bytes > BYTES_READ_MAX {
-            return Err(MergeError { rows, bytes });
-        }
-        *self = merged;
-        Ok(true)
     }
 
     pub fn buckets(&self) -> impl Iterator<Item = (&BucketName, &Properties)> {
@@ -363,10 +306,15 @@ mod tests {
         for number in 0..BUCKETS_MAX {
             let name = BucketName::new(&format!("{of}-{number}")).expect("a good name");
             let (edit, fact) = (
-                Edit { count: 1, by: node(of) },
+                Edit {
+                    count: 1,
+                    by: node(of),
+                },
                 Fact::Bucket(Properties::default()),
             );
-            catalog.rows.insert(Subject::Bucket(name), Row { edit, fact });
+            catalog
+                .rows
+                .insert(Subject::Bucket(name), Row { edit, fact });
         }
         catalog
     }
@@ -378,15 +326,26 @@ mod tests {
     #[test]
     fn two_full_sides_merge_to_what_is_read_again_and_can_still_be_edited() {
         let (mut both, right) = (full("a"), full("b"));
-        let added = both.edit(named("one-more"), Fact::Bucket(Properties::default()), node("a"));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
         assert_eq!(added, Err(EditError::Buckets));
         assert_eq!(both.merge(right), Ok(true));
         assert_eq!(Catalog::decode(both.encode()).as_ref(), Ok(&both));
-        let added = both.edit(named("one-more"), Fact::Bucket(Properties::default()), node("a"));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
         assert_eq!(added, Err(EditError::Buckets));
         let removed = Fact::Removed { generation: 0 };
         assert_eq!(both.edit(named("b-7"), removed, node("a")), Ok(()));
-        assert_eq!(both.edit(Subject::Policy, Fact::Policy(both.policy()), node("a")), Ok(()));
+        assert_eq!(
+            both.edit(Subject::Policy, Fact::Policy(both.policy()), node("a")),
+            Ok(())
+        );
     }
 
     #[test]

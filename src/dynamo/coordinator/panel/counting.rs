@@ -42,7 +42,7 @@ impl Panel {
     }
 
     /// Those, and seats in which somebody may.
-    fn durable_possible(&self) -> usize {
+    pub(super) fn durable_possible(&self) -> usize {
         self.durable_seats(|state| state != State::Failed)
     }
 
@@ -50,7 +50,9 @@ impl Panel {
         let is_durable =
             |asked: &Asked| counts(asked.state) && self.ack_of(&asked.node) == Ack::Durable;
         let seats = self.seats.iter();
-        seats.filter(|seat| seat.asked.iter().any(is_durable)).count()
+        seats
+            .filter(|seat| seat.asked.iter().any(is_durable))
+            .count()
     }
 
     /// Durable answers that are needed.
@@ -87,5 +89,15 @@ impl Panel {
 
     pub fn seats(&self) -> usize {
         self.seats.len()
+    }
+
+    /// Whether anybody had too much to do.
+    pub fn was_turned_away(&self) -> bool {
+        self.turned_away > 0
+    }
+
+    /// How a node is asked to acknowledge.
+    pub fn ack_of(&self, node: &NodeId) -> Ack {
+        self.durable.ack_of(node)
     }
 }

@@ -150,8 +150,11 @@ impl Put {
             reason = format!("{primaries} of {pw} needed primaries did, {reason}");
         }
         let durable = (self.panel.durable_answered(), self.panel.durable_needed());
-        if durable.0 < durable.1 {
-            reason = format!("{} of {} needed durable ones did, {reason}", durable.0, durable.1);
+        if self.panel.answered() >= usize::from(self.w()) && durable.0 < durable.1 {
+            reason = format!(
+                "{} of {} needed durable ones did, {reason}",
+                durable.0, durable.1
+            );
         }
         PutError::Unknown {
             acknowledged: self.panel.answered(),
