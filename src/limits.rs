@@ -97,6 +97,8 @@ pub const BUCKETS_MAX: usize = 4096;
 pub const PLUGINS_MAX: usize = 256;
 /// All buckets and plugins together, as nodes exchange them.
 pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often a merged catalog may fill the bounds of edits: two sides that were cut off from each other may both have.
+pub const CATALOG_MERGED_TIMES: usize = 2;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 
@@ -127,6 +129,11 @@ pub const PEER_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Requests that one shard coordinates at a time; beyond it clients get `RESOURCE_EXHAUSTED`.
 pub const CONVERSATIONS_MAX: usize = 16 * 1024;
 
+/// Inputs that may wait for a shard; beyond it clients get `RESOURCE_EXHAUSTED` and coordinators turn to other nodes. A
+/// shard takes some ten thousand a second.
+pub const SHARD_WAITING_MAX: usize = 4 * 1024;
+/// How long a node that turned something away is asked last: a shard that is full works off its queue in less.
+pub const BUSY_MS: u64 = 1_000;
 /// Puts passed on by others of which a shard remembers that it took them, should a second copy arrive.
 pub const FORWARDS_REMEMBERED_MAX: usize = 16 * 1024;
 
@@ -361,7 +368,7 @@ const _: () = assert!(DEADLINE_MAX_MS < BATCH_IDLE_MS);
 const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
-const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(CATALOG_MERGED_TIMES * CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(
     OBJECT_BYTES_MAX + EXCHANGE_RETAINED_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX
 );

@@ -15,6 +15,8 @@ mod converging;
 mod memory;
 #[path = "repair/moving.rs"]
 mod moving;
+#[path = "repair/pressure.rs"]
+mod pressure;
 #[path = "repair/removal.rs"]
 mod removal;
 #[path = "repair/steward.rs"]

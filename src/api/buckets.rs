@@ -26,6 +26,7 @@ impl Buckets for BucketsService {
         &self,
         request: Request<proto::CreateBucketRequest>,
     ) -> Result<Response<proto::CreateBucketResponse>, Status> {
+        status::check_editable(&self.node)?;
         let request = request.into_inner();
         let name = bucket_name(&request.bucket)?;
         let asked = request.properties.unwrap_or_default();
@@ -82,6 +83,7 @@ impl Buckets for BucketsService {
         &self,
         request: Request<proto::RemoveBucketRequest>,
     ) -> Result<Response<proto::RemoveBucketResponse>, Status> {
+        status::check_editable(&self.node)?;
         let timeout_ms = timeout_ms(request.metadata())?;
         let proto::RemoveBucketRequest { bucket, force } = request.into_inner();
         let name = bucket_name(&bucket)?;
@@ -128,8 +130,12 @@ impl BucketsService {
             );
             return Err(status::invalid("BAD_PROPERTIES", error));
         }
-        if properties.ack == Ack::Durable && !self.node.store.is_durable() {
-            let error = "this node keeps its data in memory; create the bucket with `ack` buffered";
+        let is_durable = match properties.dw {
+            Some(dw) => dw > 0,
+            None => properties.ack == Ack::Durable,
+        };
+        if is_durable && !self.node.store.is_durable() {
+            let error = "this node keeps its data in memory; create the bucket with `ack` buffered, and without dw";
             return Err(status::invalid("NOT_DURABLE", error));
         }
         if let Policy::Resolver(binding) = &properties.policy {

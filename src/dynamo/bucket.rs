@@ -47,6 +47,8 @@ pub struct Properties {
     /// Of the W acknowledgements, those that must be of primaries.
     pub pw: u8,
     pub ack: Ack,
+    /// Of the W acknowledgements, those that must be durable; none: all or none of them, as `ack` says (5).
+    pub dw: Option<u8>,
     pub policy: Policy,
     /// Whether a put stores what the policy makes of its value and the siblings it did not cover.
     pub merge_on_put: bool,
@@ -77,6 +79,7 @@ impl Default for Properties {
             pr: 0,
             pw: 0,
             ack: Ack::Durable,
+            dw: None,
             policy: Policy::Siblings,
             merge_on_put: false,
             validator: None,
@@ -108,6 +111,8 @@ pub enum PropertiesError {
         found: u8,
         n: u8,
     },
+    #[error("dw is {found}, but only w = {w} acknowledgements are waited for; give 0 to {w}")]
+    DurableWrites { found: u8, w: u8 },
     #[error("the value limit is {found} bytes; give 1 to {VALUE_BYTES_MAX}")]
     ValueLimit { found: usize },
     #[error(
@@ -138,10 +143,12 @@ const TAG_RETAINS: u8 = 16;
 const TAG_GRANTS: u8 = 32;
 const TAG_GENERATION: u8 = 64;
 const TAG_ACTIVATED: u8 = 128;
-/// What a tag may say; 8 has never been used.
+const TAG_DURABLE_WRITES: u8 = 8;
+/// What a tag may say.
 const TAGS: u8 = TAG_DURABLE
     | TAG_WARNS
     | TAG_EXPIRES
+    | TAG_DURABLE_WRITES
     | TAG_RETAINS
     | TAG_GRANTS
     | TAG_GENERATION
@@ -157,6 +164,9 @@ impl Properties {
         self.check_quorum("w", self.w)?;
         self.check_primaries("pr", self.pr)?;
         self.check_primaries("pw", self.pw)?;
+        if let Some(dw) = self.dw {
+            check_durable(dw, self.w)?;
+        }
         if self.value_bytes_max == 0 || self.value_bytes_max > VALUE_BYTES_MAX {
             let found = self.value_bytes_max;
             return Err(PropertiesError::ValueLimit { found });
@@ -232,6 +242,9 @@ impl Properties {
         if self.generation > 0 {
             writer.number(self.generation);
         }
+        if let Some(dw) = self.dw {
+            writer.byte(dw);
+        }
         if self.retention != Retention::default() {
             self.retention.encode(writer);
         }
@@ -252,6 +265,7 @@ impl Properties {
             | bit(self.granted() != Granted::default(), TAG_GRANTS)
             | bit(self.retention != Retention::default(), TAG_RETAINS)
             | bit(self.activation != Activation::default(), TAG_ACTIVATED)
+            | bit(self.dw.is_some(), TAG_DURABLE_WRITES)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
@@ -287,6 +301,10 @@ impl Properties {
                 0 => 0,
                 _ => reader.number()?,
             },
+            dw: match tag & TAG_DURABLE_WRITES {
+                0 => None,
+                _ => Some(reader.byte()?),
+            },
             validator_mode: ValidatorMode::default(),
             retention: match tag & TAG_RETAINS {
                 0 => Retention::default(),
@@ -304,6 +322,14 @@ impl Properties {
             Ok(()) => Ok(properties),
             Err(_) => Err(DecodeError::Malformed("a bucket's properties")),
         }
+    }
+}
+
+/// Checks how many of `w` acknowledgements are to be durable.
+pub fn check_durable(found: u8, w: u8) -> Result<(), PropertiesError> {
+    match found <= w {
+        true => Ok(()),
+        false => Err(PropertiesError::DurableWrites { found, w }),
     }
 }
 
@@ -343,12 +369,13 @@ mod tests {
     }
 
     #[test]
-    fn warning_time_to_live_and_generation_survive_the_trip() {
+    fn what_is_tagged_survives_the_trip() {
         let properties = Properties {
             ack: Ack::Buffered,
             value_bytes_warn: Some(1_000),
             ttl_ms: Some(86_400_000),
             generation: 3,
+            dw: Some(1),
             ..Properties::default()
         };
         let mut reader = Reader::new(encoded(&properties));

@@ -11,7 +11,7 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{PutRequest, Ttl};
+use rejoin::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -77,6 +77,10 @@ pub struct Cluster {
     /// What answers them; nobody does without it.
     pub guest: Option<fn(&Question) -> Answer>,
     answers: VecDeque<(NodeId, Ticket, Answer)>,
+    /// Gets and puts that were turned away because there is too much to do.
+    pub turned_away: u64,
+    /// What puts ask for instead of their bucket's W.
+    pub w: Option<u8>,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
@@ -148,6 +152,8 @@ impl Cluster {
             asked: Vec::new(),
             guest: None,
             answers: VecDeque::new(),
+            turned_away: 0,
+            w: None,
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
@@ -296,9 +302,15 @@ impl Cluster {
                 Effect::ReplyPut { outcome, .. } => {
                     self.replies += 1;
                     self.acknowledged += u64::from(outcome.is_ok());
+                    let is_away = matches!(outcome, Err(PutError::Overloaded { .. }));
+                    self.turned_away += u64::from(is_away);
                 }
-                Effect::ReplyGet { .. }
-                | Effect::ReplyList { .. }
+                Effect::ReplyGet { outcome, .. } => {
+                    self.replies += 1;
+                    let is_away = matches!(outcome, Err(GetError::Overloaded { .. }));
+                    self.turned_away += u64::from(is_away);
+                }
+                Effect::ReplyList { .. }
                 | Effect::ReplyRestore { .. }
                 | Effect::ReplyUnmerge { .. } => self.replies += 1,
                 Effect::Ask {
@@ -397,9 +409,10 @@ impl Cluster {
             key: key.clone(),
             context: Default::default(),
             version: Version::value(value.to_owned(), 0),
-            w: None,
+            w: self.w,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {
@@ -431,6 +444,21 @@ impl Cluster {
         self.deliver();
     }
 
+    pub fn get(&mut self, via: &str, key: &Key) {
+        self.clients += 1;
+        let event = Event::Get {
+            client: ClientId(self.clients),
+            request: GetRequest {
+                key: key.clone(),
+                r: None,
+                pr: None,
+            },
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
+        self.deliver();
+    }
+
     /// Deletes whatever stands under a key, at all replicas.
     pub fn delete(&mut self, via: &str, key: &Key) {
         self.clients += 1;
@@ -441,6 +469,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {

@@ -5,11 +5,13 @@
 //!
 //! Invariant: every conversation ends by its deadline (law 12), and one client put makes at most one dot.
 
+pub mod durable;
 pub mod forward;
 pub mod get;
 pub mod listing;
 pub mod merge;
 pub mod panel;
+pub mod pressure;
 pub mod put;
 pub mod quorum;
 pub mod request;

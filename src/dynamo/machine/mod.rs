@@ -23,6 +23,7 @@ mod lines;
 mod listings;
 mod merging;
 mod passed;
+mod pressure;
 mod puts;
 mod reaping;
 mod restores;

@@ -2,7 +2,8 @@
 //!
 //! Dynamo 4.5, 4.6. Invariant: the local copy has the write before any other replica is sent it.
 
-use super::super::bucket::Properties;
+use super::super::bucket::{Properties, check_durable};
+use super::super::coordinator::durable::Durable;
 use super::super::coordinator::forward::{Forward, Resort};
 use super::super::coordinator::merge::Store;
 use super::super::coordinator::panel::Panel;
@@ -22,7 +23,7 @@ use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
-use crate::limits::{CONVERSATIONS_MAX, PUT_STRAGGLERS_MS};
+use crate::limits::{PUT_STRAGGLERS_MS, SHARD_WAITING_MAX};
 
 /// A put that was let in: by which rules it goes, and to whom.
 pub(super) struct Admitted {
@@ -48,10 +49,9 @@ impl<S: Storage> Machine<S> {
             }
             Ok(admitted) => {
                 let w = request.w.unwrap_or(admitted.properties.w);
-                let primaries = admitted.seats.primaries.into_iter();
-                let reachable = primaries.filter(|node| !self.detector.is_down(node));
+                let primaries = self.in_order(&request, admitted.seats.primaries);
                 let resort = Resort::StandIn;
-                let forward = Forward::start(client, request, reachable, resort, w, deadline);
+                let forward = Forward::start(client, request, primaries, resort, w, deadline);
                 self.pass_on(forward, "no replica could be reached".to_owned(), effects);
             }
         }
@@ -59,8 +59,7 @@ impl<S: Storage> Machine<S> {
 
     /// Checks a put against its bucket and names the nodes of its key.
     pub(super) fn admit(&self, request: &PutRequest) -> Result<Admitted, PutError> {
-        if self.desk.is_full() {
-            let limit = CONVERSATIONS_MAX;
+        if let Some(limit) = self.overload() {
             return Err(PutError::Overloaded { limit });
         }
         let Some(properties) = self.view.properties(&request.key) else {
@@ -71,6 +70,9 @@ impl<S: Storage> Machine<S> {
         }
         if let Some(pw) = request.pw {
             properties.check_primaries("pw", pw)?;
+        }
+        if let Some(dw) = request.dw {
+            check_durable(dw, request.w.unwrap_or(properties.w))?;
         }
         request.version.check(properties.value_bytes_max)?;
         let seats = self.view.seats(&request.key, properties.n);
@@ -109,7 +111,14 @@ impl<S: Storage> Machine<S> {
             answers: request.w.unwrap_or(properties.w),
             primaries: request.pw.unwrap_or(properties.pw),
         };
-        let mut panel = Panel::new(seats, |node| self.detector.is_down(node), needed);
+        if self.are_too_many_busy(&seats, needed) {
+            let limit = SHARD_WAITING_MAX;
+            return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
+        }
+        let asked = (request.dw, request.ack);
+        let durable = Durable::of(asked, &properties, needed.answers, &self.me);
+        let mut panel =
+            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
         if let Place::Hint(home) = &place {
             panel = panel.led_by(&self.me, home);
         }
@@ -192,7 +201,7 @@ impl<S: Storage> Machine<S> {
                 key: put.request.key.clone(),
                 object: coordinated.object.clone(),
                 replaced: coordinated.replaced.clone().into_iter().collect(),
-                ack: put.ack(),
+                ack: put.ack_of(&to),
                 hint_for,
                 placement_version: self.view.placement.version(),
             };
@@ -278,8 +287,7 @@ impl<S: Storage> Machine<S> {
         match (origin, admitted) {
             (Origin::Client(client), Ok(Admitted { properties, seats })) => {
                 let w = request.w.unwrap_or(properties.w);
-                let others = seats.primaries.into_iter();
-                let others = others.filter(|node| *node != self.me && !self.detector.is_down(node));
+                let others = self.in_order(&request, seats.primaries);
                 let resort = Resort::Nobody;
                 let forward = Forward::start(client, request, others, resort, w, deadline);
                 self.pass_on(forward, error.to_string(), effects);
@@ -345,11 +353,11 @@ impl<S: Storage> Machine<S> {
         coordinated: Coordinated,
         effects: &mut Vec<Effect>,
     ) {
-        let late = self.late();
+        let (late, me) = (self.late(), self.me.clone());
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
-        let ack = put.ack();
+        let ack = put.ack_of(&me);
         put.on_stored(coordinated, late);
         let panel = put.take_errands();
         let n = self
@@ -360,7 +368,7 @@ impl<S: Storage> Machine<S> {
         let pending: Vec<Errand> = pending.map(|to| Errand { to, hint_for: None }).collect();
         self.write_at(ticket, panel, effects);
         self.write_at(ticket, pending, effects);
-        self.acknowledge(self.me.clone(), ticket, Ok(()), ack, effects);
+        self.acknowledge(me, ticket, Ok(()), ack, effects);
     }
 
     pub(super) fn end_put(

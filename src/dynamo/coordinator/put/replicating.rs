@@ -42,7 +42,17 @@ impl Put {
     }
 
     pub fn on_failure(&mut self, from: &NodeId) -> Step {
-        let (verdict, errand) = self.panel.on_failure(from);
+        let failed = self.panel.on_failure(from);
+        self.on_lost(failed)
+    }
+
+    /// Somebody has too much to do.
+    pub fn on_overloaded(&mut self, from: &NodeId) -> Step {
+        let failed = self.panel.on_overloaded(from);
+        self.on_lost(failed)
+    }
+
+    fn on_lost(&mut self, (verdict, errand): (Verdict, Option<Errand>)) -> Step {
         self.errands.extend(errand);
         match verdict {
             Verdict::Impossible if self.is_open() => {
@@ -109,6 +119,7 @@ impl Put {
             resolved: std::mem::replace(&mut self.resolved, Resolved::Single),
             replicas_answered: self.panel.answered(),
             primaries_answered: self.panel.primaries_answered(),
+            durable_answered: self.panel.durable_answered(),
             coordinator: self.me.clone(),
             warnings,
         }))
@@ -138,6 +149,13 @@ impl Put {
         if pw > 0 {
             let primaries = self.panel.primaries_answered();
             reason = format!("{primaries} of {pw} needed primaries did, {reason}");
+        }
+        let durable = (self.panel.durable_answered(), self.panel.durable_needed());
+        if self.panel.answered() >= usize::from(self.w()) && durable.0 < durable.1 {
+            reason = format!(
+                "{} of {} needed durable ones did, {reason}",
+                durable.0, durable.1
+            );
         }
         PutError::Unknown {
             acknowledged: self.panel.answered(),
