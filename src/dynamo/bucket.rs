@@ -55,7 +55,7 @@ pub struct Properties {
     /// How much of what merges on put replaced is kept.
     pub retention: Retention,
     /// Which plugins were bound before, and what is tried.
-    pub activation: Activation,
+    pub activation: Box<Activation>,
 }
 
 impl Default for Properties {
@@ -75,7 +75,7 @@ impl Default for Properties {
             value_bytes_warn: None,
             ttl_ms: None,
             retention: Retention::default(),
-            activation: Activation::default(),
+            activation: Box::default(),
         }
     }
 }
@@ -204,7 +204,7 @@ impl Properties {
         if self.retention != Retention::default() {
             self.retention.encode(writer);
         }
-        if self.activation != Activation::default() {
+        if *self.activation != Activation::default() {
             self.activation.encode(writer);
         }
     }
@@ -215,7 +215,7 @@ impl Properties {
             | bit(self.value_bytes_warn.is_some(), TAG_WARNS)
             | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
             | bit(self.retention != Retention::default(), TAG_RETAINS)
-            | bit(self.activation != Activation::default(), TAG_ACTIVATED)
+            | bit(*self.activation != Activation::default(), TAG_ACTIVATED)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
@@ -253,8 +253,8 @@ impl Properties {
                 _ => Retention::decode(reader)?,
             },
             activation: match tag & TAG_ACTIVATED {
-                0 => Activation::default(),
-                _ => Activation::decode(reader)?,
+                0 => Box::default(),
+                _ => Box::new(Activation::decode(reader)?),
             },
         };
         match properties.check() {

@@ -113,8 +113,8 @@ impl Past {
             merge_on_put: decode_flag(reader)?,
             validator: Binding::decode_optional(reader)?,
         };
-        let bound = past.policy.resolver().into_iter().chain(&past.validator);
-        bound.map(check_fuel).collect::<Result<(), _>>()?;
+        let mut bound = past.policy.resolver().into_iter().chain(&past.validator);
+        bound.try_for_each(check_fuel)?;
         Ok(past)
     }
 }
