@@ -268,7 +268,11 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 30] {
 }
 
 fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
-    let inputs = replaced.inputs.into_iter();
+    let inputs = replaced.named_inputs().map(|(dot, version)| {
+        let dot = dot.map(|dot| dot.to_string()).unwrap_or_default();
+        encode_sibling(dot, version.clone())
+    });
+    let noted = replaced.provenance.as_ref();
     proto::RetainedMerge {
         dot: replaced.dot.to_string(),
         merged_by: replaced
@@ -276,8 +280,12 @@ fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
             .map(|digest| digest.to_string())
             .unwrap_or_default(),
         merged_at_ms: replaced.merged_at_ms,
-        inputs: inputs
-            .map(|version| encode_sibling(String::new(), version))
-            .collect(),
+        inputs: inputs.collect(),
+        epoch: noted.map_or(0, |noted| noted.epoch),
+        fuel: noted.map_or(0, |noted| noted.fuel),
+        node: noted
+            .map(|noted| noted.node.to_string())
+            .unwrap_or_default(),
+        shown: noted.map_or(0, |noted| noted.shown as u32),
     }
 }

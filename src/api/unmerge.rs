@@ -8,6 +8,7 @@
 
 use super::activation::{bucket, find};
 use super::status;
+use crate::dynamo::bucket::Policy;
 use crate::dynamo::bucket::activation::Blame;
 use crate::dynamo::coordinator::unmerge::Effort;
 use crate::dynamo::names::{BucketName, NodeId};
@@ -50,6 +51,12 @@ pub fn unmerge(node: &Arc<Node>, request: proto::UnmergeRequest) -> Result<Steps
     if by.is_some() && by == properties.policy.resolver().map(|bound| bound.digest) {
         let error = "this plugin is bound now; go back with `rejoin plugin rollback` before its merges are undone";
         return Err(status::not_now("STILL_BOUND", error));
+    }
+    if properties.policy == Policy::Siblings && !request.dry_run {
+        let error = format!(
+            "{name} has no resolver that the inputs could be put through; activate a good one first"
+        );
+        return Err(status::not_now("NO_RESOLVER", error));
     }
     let blame = properties.blame(request.from_epoch, by);
     if blame.digests.is_empty() {

@@ -66,7 +66,7 @@ pub struct Properties {
     /// How much of what merges on put replaced is kept.
     pub retention: Retention,
     /// Which plugins were bound before, and what is tried.
-    pub activation: Activation,
+    pub activation: Box<Activation>,
 }
 
 impl Default for Properties {
@@ -89,7 +89,7 @@ impl Default for Properties {
             ttl_ms: None,
             generation: 0,
             retention: Retention::default(),
-            activation: Activation::default(),
+            activation: Box::default(),
         }
     }
 }
@@ -248,7 +248,7 @@ impl Properties {
         if self.retention != Retention::default() {
             self.retention.encode(writer);
         }
-        if self.activation != Activation::default() {
+        if *self.activation != Activation::default() {
             self.activation.encode(writer);
         }
         if self.granted() != Granted::default() {
@@ -264,7 +264,7 @@ impl Properties {
             | bit(self.generation > 0, TAG_GENERATION)
             | bit(self.granted() != Granted::default(), TAG_GRANTS)
             | bit(self.retention != Retention::default(), TAG_RETAINS)
-            | bit(self.activation != Activation::default(), TAG_ACTIVATED)
+            | bit(*self.activation != Activation::default(), TAG_ACTIVATED)
             | bit(self.dw.is_some(), TAG_DURABLE_WRITES)
     }
 
@@ -311,8 +311,8 @@ impl Properties {
                 _ => Retention::decode(reader)?,
             },
             activation: match tag & TAG_ACTIVATED {
-                0 => Activation::default(),
-                _ => Activation::decode(reader)?,
+                0 => Box::default(),
+                _ => Box::new(Activation::decode(reader)?),
             },
         };
         if tag & TAG_GRANTS != 0 {

@@ -11,8 +11,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 /// `rejoin` against one node.
-struct Shell {
-    url: String,
+pub struct Shell {
+    pub url: String,
 }
 
 impl Shell {
@@ -44,14 +44,14 @@ impl Shell {
     }
 
     /// The one line of a command that succeeds.
-    async fn line(&self, arguments: &[&str]) -> Value {
+    pub async fn line(&self, arguments: &[&str]) -> Value {
         let mut lines = self.lines(arguments).await;
         assert_eq!(lines.len(), 1, "{arguments:?}: {lines:?}");
         lines.remove(0)
     }
 
     /// What a command that fails says.
-    async fn error(&self, arguments: &[&str]) -> String {
+    pub async fn error(&self, arguments: &[&str]) -> String {
         let output = self.run(arguments, "").await;
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
         String::from_utf8_lossy(&output.stderr).into_owned()

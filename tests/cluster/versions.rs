@@ -1,10 +1,12 @@
 //! Versions of a bucket's resolver on real nodes: activation in two phases, the way back, what a bad one merged, and
 //! one that is only tried.
 
+use super::command_line::Shell;
 use super::stage::{Node, Stage, bound, error_info, texts, until};
 use super::written_plugins::{resolver, versioned};
 use bytes::Bytes;
 use rejoin::wire::proto::v1 as proto;
+use serde_json::json;
 use std::collections::BTreeSet;
 use tonic::{Code, Status};
 
@@ -342,5 +344,73 @@ async fn a_paused_resolver_leaves_siblings_until_it_is_resumed() {
         let reason = found.resolved.expect("it says how").reason;
         assert_eq!(reason.contains("paused by operator"), is_paused, "{reason}");
     }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn the_command_line_goes_from_one_version_to_the_next_and_back() {
+    let (stage, nodes) = three().await;
+    let (first, next) = two_versions(&nodes[0], PICK_FIRST).await;
+    let shell = Shell {
+        url: stage.cluster.url(1),
+    };
+    let dry = ["plugin", "activate", "carts", "joining@1.2.4", "--dry-run"];
+    let dry = shell.line(&dry).await;
+    assert_eq!((&dry["epoch"], &dry["dry_run"]), (&json!(0), &json!(true)));
+    let active = shell
+        .line(&["plugin", "activate", "carts", "joining@1.2.4"])
+        .await;
+    assert_eq!(
+        (&active["epoch"], &active["digest"]),
+        (&json!(1), &json!(next))
+    );
+    nodes[0].put("carts", "anna", "apple ").await;
+    nodes[1].put("carts", "anna", "bread ").await;
+    let back = shell.line(&["plugin", "rollback", "carts"]).await;
+    assert_eq!(
+        (&back["now"]["epoch"], &back["now"]["resolver"]),
+        (&json!(2), &json!(first))
+    );
+    assert_eq!(back["past"][0]["resolver"], json!(next));
+    let history = shell.line(&["plugin", "history", "carts"]).await;
+    assert_eq!(history, back);
+    let looked = shell
+        .line(&["plugin", "unmerge", "carts", "--from", "1", "--dry-run"])
+        .await;
+    assert_eq!(looked["rewritten"], json!(1));
+    let undone = shell
+        .line(&["plugin", "unmerge", "carts", "--from", "joining@1.2.4"])
+        .await;
+    assert_eq!(
+        (&undone["rewritten"], &undone["failed"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(
+        texts(&nodes[2].get("carts", "anna").await),
+        ["apple bread "]
+    );
+    let tried = shell
+        .line(&["plugin", "shadow", "carts", "joining@1.2.4"])
+        .await;
+    assert_eq!(tried["shadow"], json!(next));
+    let report = shell.line(&["plugin", "shadow-report", "carts"]).await;
+    assert_eq!(
+        (&report["shadow"], &report["calls"]),
+        (&json!(next), &json!(0))
+    );
+    let off = shell.line(&["plugin", "shadow", "carts", "--off"]).await;
+    assert_eq!(off["shadow"], json!(null));
+    let paused = shell.line(&["plugin", "pause", "carts"]).await;
+    assert_eq!(paused["is_paused"], json!(true));
+    let resumed = shell.line(&["plugin", "resume", "carts"]).await;
+    assert_eq!(resumed["is_paused"], json!(false));
+    let bound = shell
+        .error(&["plugin", "unmerge", "carts", "--from", &first])
+        .await;
+    assert!(bound.contains("rejoin plugin rollback"), "{bound}");
+    let unknown = shell
+        .error(&["plugin", "rollback", "carts", "--to", "9"])
+        .await;
+    assert!(unknown.contains("epoch 9 is not remembered"), "{unknown}");
     stage.end().await;
 }

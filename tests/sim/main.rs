@@ -23,13 +23,15 @@ mod reaping;
 mod replies;
 mod run;
 mod trace;
+mod versions;
 mod views;
 mod world;
 
+use guests::Guest;
 use history::{Check, Violation};
 use mutant::Mutant;
 use plan::{Fault, Manners, Plan};
-use rejoin::dynamo::bucket::Ack;
+use rejoin::dynamo::bucket::{Ack, Policy};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -211,6 +213,22 @@ fn conflicts_that_nobody_merges_are_caught() {
 fn replicas_that_nobody_reads_or_compares_are_caught() {
     let mut reports = (0..MUTANT_SEEDS).flat_map(|seed| unread(seed, 0).violations);
     assert!(reports.any(|violation| violation.check == Check::Diverged));
+}
+
+#[test]
+fn no_law_breaks_while_versions_of_plugins_come_and_go() {
+    for seed in 0..MUTANT_SEEDS {
+        let mut plan = Plan::of(seed);
+        plan.manners = Manners::Any;
+        plan.rebinds = true;
+        for properties in plan.buckets.values_mut() {
+            properties.policy = Policy::Resolver(Guest::Union.binding());
+            properties.merge_on_put = true;
+        }
+        let report = run::run_plan(plan, Mutant::None, Trace::hashed());
+        let shown: Vec<String> = report.violations.iter().map(shown).collect();
+        assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
+    }
 }
 
 #[test]

@@ -194,6 +194,9 @@ impl World {
             (disk.health, disk.is_full) = (Health::Good, false);
             drop(disk);
             self.start(node);
+            if self.stage.plan.rebinds {
+                self.hear(node);
+            }
         }
     }
 }

@@ -51,6 +51,8 @@ const FAULTS: [Fault; 11] = [
 /// Those that came later: a seed below `NEWER_FROM` is to unfold to what it always has.
 const NEWER_FAULTS: [Fault; 3] = [Fault::Rollback, Fault::Full, Fault::SlowLink];
 const NEWER_FROM: u64 = 1_000;
+/// As much for changes of what is bound: fresh seeds are nanoseconds since 1970.
+const REBINDS_FROM: u64 = 1_795_371_000_000_000_000;
 /// Nodes that may join later.
 const SPARES_MAX: usize = 2;
 
@@ -91,6 +93,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Whether nodes notice that a process at the other end has died or started.
     pub tells_of_connections: bool,
+    /// What is bound to buckets changes meanwhile: other versions, rollbacks, pauses.
+    pub rebinds: bool,
 }
 
 impl Plan {
@@ -125,6 +129,7 @@ impl Plan {
             nodes,
             settings: Settings::default(),
             tells_of_connections: false,
+            rebinds: false,
         };
         plan.tells_of_connections = dice.random_bool(0.5);
         // Polite clients are not to be told that a slow node is down.
@@ -146,6 +151,7 @@ impl Plan {
             let newer = NEWER_FAULTS.into_iter();
             self.faults.extend(newer.filter(|_| dice.random_bool(0.3)));
         }
+        self.rebinds = self.seed >= REBINDS_FROM && self.seed % 3 == 1;
         if self.seed.is_multiple_of(3) {
             self.change_members(dice.random_range(0..=SPARES_MAX));
             if dice.random_bool(0.25) {

@@ -79,6 +79,12 @@ pub enum Happening {
     },
     /// The members are to change.
     Reshape,
+    /// An operator binds another version somewhere, goes back, or pauses.
+    Rebind,
+    /// A node hears of it.
+    Hear {
+        node: usize,
+    },
     /// A full disk has room again.
     Emptied {
         node: usize,
@@ -236,6 +242,9 @@ impl World {
         if world.stage.plan.changes_members {
             world.queue.push(400, Happening::Reshape);
         }
+        if world.stage.plan.rebinds {
+            world.queue.push(200, Happening::Rebind);
+        }
         world
     }
 
@@ -353,6 +362,9 @@ impl World {
             Happening::Letter { from, to, letter } => self.on_gossip(from, to, letter),
             Happening::Reshape if self.queue.is_at_peace => {}
             Happening::Reshape => self.reshape(),
+            Happening::Rebind if self.queue.is_at_peace => {}
+            Happening::Rebind => self.rebind(),
+            Happening::Hear { node } => self.hear(node),
             Happening::Emptied { node } => self.nodes[node].disk.borrow_mut().is_full = false,
         }
     }

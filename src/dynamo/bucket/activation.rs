@@ -116,8 +116,8 @@ impl Past {
             validator: Binding::decode_optional(reader)?,
         };
         Granted::decode(reader)?.give(&mut past.policy, &mut past.validator);
-        let bound = past.policy.resolver().into_iter().chain(&past.validator);
-        bound.map(check_fuel).collect::<Result<(), _>>()?;
+        let mut bound = past.policy.resolver().into_iter().chain(&past.validator);
+        bound.try_for_each(check_fuel)?;
         Ok(past)
     }
 }

@@ -164,6 +164,8 @@ impl Replaced {
 
 impl Provenance {
     fn encode(&self, writer: &mut Writer) {
+        writer.fixed((self.result >> 64) as u64);
+        writer.fixed(self.result as u64);
         for dot in &self.dots {
             writer.byte(u8::from(dot.is_some()));
             if let Some(dot) = dot {
@@ -174,11 +176,10 @@ impl Provenance {
         writer.number(self.epoch);
         writer.number(self.fuel);
         writer.node(&self.node);
-        writer.fixed((self.result >> 64) as u64);
-        writer.fixed(self.result as u64);
     }
 
     fn decode(reader: &mut Reader, inputs: usize) -> Result<Self, DecodeError> {
+        let result = u128::from(reader.fixed()?) << 64 | u128::from(reader.fixed()?);
         let mut dots = Vec::new();
         for _ in 0..inputs {
             dots.push(match reader.byte()? {
@@ -193,7 +194,7 @@ impl Provenance {
             epoch: reader.number()?,
             fuel: reader.number()?,
             node: reader.node()?,
-            result: u128::from(reader.fixed()?) << 64 | u128::from(reader.fixed()?),
+            result,
         })
     }
 }

@@ -6,12 +6,16 @@
 
 use super::super::super::bucket::Policy;
 use super::super::merge::Merge;
+use super::super::quorum::Verdict;
 use super::super::request::PutError;
 use super::{Phase, Put, Step};
 
 impl Put {
     /// The first step.
     pub fn begin_unmerge(&mut self, merge: Merge) -> Step {
+        if self.panel.verdict() == Verdict::Impossible {
+            return self.fail(PutError::NotStored(self.shortage()));
+        }
         let merge = merge.at(&self.me, self.properties.activation.epoch);
         if let Some(store) = merge.alone() {
             return self.check_merged(store, 0);
