@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-const FILES: [&str; 5] = [
+const FILES: [&str; 6] = [
     "rejoin/v1/kv.proto",
     "rejoin/v1/buckets.proto",
     "rejoin/v1/plugins.proto",
     "rejoin/v1/cluster.proto",
+    "rejoin/v1/backups.proto",
     "rejoin/peer/v1/peer.proto",
 ];
 

@@ -5,6 +5,8 @@
 //!
 //! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
 
+#[path = "cluster/backups.rs"]
+mod backups;
 #[path = "cluster/batches.rs"]
 mod batches;
 #[path = "cluster/command_line.rs"]

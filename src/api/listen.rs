@@ -5,6 +5,7 @@
 //!
 //! Invariant: connections, streams, headers, messages and waiting are bounded on each.
 
+use super::backups::BackupsService;
 use super::buckets::BucketsService;
 use super::cluster::ClusterService;
 use super::deadline::intercept;
@@ -16,6 +17,7 @@ use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
 use crate::wire::proto::DESCRIPTORS;
 use crate::wire::proto::peer::peer_server::PeerServer;
+use crate::wire::proto::v1::backups_server::BackupsServer;
 use crate::wire::proto::v1::buckets_server::BucketsServer;
 use crate::wire::proto::v1::cluster_server::ClusterServer;
 use crate::wire::proto::v1::kv_server::KvServer;
@@ -39,11 +41,12 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 /// What reflection lists: the descriptors also hold the service of the other listener.
-const SERVED: [&str; 6] = [
+const SERVED: [&str; 7] = [
     <KvServer<KvService> as NamedService>::NAME,
     <BucketsServer<BucketsService> as NamedService>::NAME,
     <PluginsServer<PluginsService> as NamedService>::NAME,
     <ClusterServer<ClusterService> as NamedService>::NAME,
+    <BackupsServer<BackupsService> as NamedService>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
 ];
@@ -97,6 +100,9 @@ pub async fn serve_clients(
     })
     .max_decoding_message_size(DECODED_BYTES_MAX)
     .max_encoding_message_size(ENCODED_BYTES_MAX);
+    let backups = BackupsServer::new(BackupsService::new(Arc::clone(&node)))
+        .max_decoding_message_size(DECODED_BYTES_MAX)
+        .max_encoding_message_size(2 * ENCODED_BYTES_MAX); // A whole catalog, and more.
     let feed = Arc::clone(&node.feed);
     let stop = async move {
         stop.await;
@@ -123,6 +129,7 @@ pub async fn serve_clients(
         .add_service(InterceptedService::new(buckets, intercept))
         .add_service(InterceptedService::new(plugins, intercept))
         .add_service(InterceptedService::new(cluster, intercept))
+        .add_service(InterceptedService::new(backups, intercept))
         .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX), stop);
     tokio::select! {
         served = serving => Ok(served?),

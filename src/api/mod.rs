@@ -4,6 +4,7 @@
 //!
 //! Invariant: a request that is refused here has changed nothing.
 
+pub mod backups;
 pub mod batch;
 pub mod buckets;
 pub mod cluster;

@@ -6,6 +6,7 @@
 //! Invariant: a status without `outcome: unknown` means that nothing was stored.
 
 use crate::dynamo::coordinator::request::{GetError, PutError};
+use crate::dynamo::coordinator::restore::RestoreError;
 use crate::dynamo::membership::snapshot::CommitError;
 use crate::dynamo::replica::storage::StorageError;
 use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
@@ -87,6 +88,17 @@ fn of_read(error: GetError, outcome: Option<&str>) -> Status {
         GetError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED"),
     };
     status(code, reason, outcome, error)
+}
+
+/// Some of the owners may have it.
+pub fn of_restore(error: RestoreError) -> Status {
+    let (code, reason, outcome) = match &error {
+        RestoreError::NoSuchBucket(_) => (Code::NotFound, "NO_SUCH_BUCKET", "not-stored"),
+        RestoreError::Overloaded => (Code::ResourceExhausted, "OVERLOADED", "not-stored"),
+        RestoreError::Refused { .. } => (Code::Unavailable, "NOT_RESTORED", "unknown"),
+        RestoreError::Silent { .. } => (Code::DeadlineExceeded, "NOT_RESTORED", "unknown"),
+    };
+    status(code, reason, Some(outcome), error)
 }
 
 pub fn of_put(error: PutError) -> Status {

@@ -1,5 +1,6 @@
 //! What can be typed.
 
+use super::backup_arguments::Backup;
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -57,6 +58,9 @@ pub enum Command {
     /// Upload and show resolvers and validators.
     #[command(subcommand)]
     Plugin(Plugin),
+    /// Save all that a cluster stores, check what was saved, and bring it back.
+    #[command(subcommand)]
+    Backup(Backup),
     /// Look at nodes, the ring and single replicas.
     #[command(subcommand)]
     Cluster(Cluster),

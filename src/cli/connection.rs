@@ -2,6 +2,7 @@
 
 use super::arguments::Server;
 use crate::limits::GET_BYTES_MAX;
+use crate::wire::proto::v1::backups_client::BackupsClient;
 use crate::wire::proto::v1::buckets_client::BucketsClient;
 use crate::wire::proto::v1::cluster_client::ClusterClient;
 use crate::wire::proto::v1::kv_client::KvClient;
@@ -53,6 +54,10 @@ impl Connection {
 
     pub fn buckets(&self) -> BucketsClient<Channel> {
         BucketsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    }
+
+    pub fn backups(&self) -> BackupsClient<Channel> {
+        BackupsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
     pub fn plugins(&self) -> PluginsClient<Channel> {

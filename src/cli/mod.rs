@@ -5,6 +5,8 @@
 //! Invariant: exit status 0 means that what was asked has happened; errors go to standard error, with the fix.
 
 pub mod arguments;
+pub mod backup;
+pub mod backup_arguments;
 pub mod bucket;
 pub mod cluster;
 pub mod cluster_arguments;
@@ -72,6 +74,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(keys, &server).await,
         Command::Bucket(bucket) => bucket::run(bucket, &server).await,
         Command::Plugin(plugin) => plugin::run(plugin, &server).await,
+        Command::Backup(backup) => backup::run(backup, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,
     }
 }

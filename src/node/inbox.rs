@@ -9,6 +9,7 @@ use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
 };
+use crate::dynamo::coordinator::restore::RestoreError;
 use crate::dynamo::machine::message::Message;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
@@ -19,6 +20,7 @@ use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
+use crate::dynamo::replica::saved::Saved;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::change::ChangeId;
@@ -34,6 +36,7 @@ pub type Inbox = mpsc::Sender<Input>;
 pub type GetOutcome = Result<Box<GetReply>, GetError>;
 pub type ListOutcome = Result<Box<Keys>, GetError>;
 pub type PutOutcome = Result<Box<PutReply>, PutError>;
+pub type RestoreOutcome = Result<(), RestoreError>;
 /// A node's own record of a key, and what merges on put replaced.
 pub type Inspection = Result<(Record, Vec<Replaced>), StorageError>;
 
@@ -69,6 +72,12 @@ pub enum Input {
         stretch: Stretch,
         timeout_ms: u64,
         reply: oneshot::Sender<ListOutcome>,
+    },
+    /// Bring a record of a backup back to its owners.
+    Restore {
+        saved: Box<Saved>,
+        timeout_ms: u64,
+        reply: oneshot::Sender<RestoreOutcome>,
     },
     Message {
         from: NodeId,

@@ -7,7 +7,9 @@
 use super::clock::Clock;
 use super::commit::{Committing, Release};
 use super::feed::tail::Tail;
-use super::inbox::{GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs};
+use super::inbox::{
+    GetOutcome, Inbox, Input, ListOutcome, Progress, PutOutcome, Repairs, RestoreOutcome,
+};
 use super::metrics::{Metrics, role};
 use super::peers::Peers;
 use super::store::Store;
@@ -59,6 +61,7 @@ struct Clients {
     gets: HashMap<ClientId, oneshot::Sender<GetOutcome>>,
     puts: HashMap<ClientId, oneshot::Sender<PutOutcome>>,
     lists: HashMap<ClientId, oneshot::Sender<ListOutcome>>,
+    restores: HashMap<ClientId, oneshot::Sender<RestoreOutcome>>,
 }
 
 impl Shard {
@@ -169,6 +172,19 @@ impl Shard {
                     timeout_ms,
                 });
             }
+            Input::Restore {
+                saved,
+                timeout_ms,
+                reply,
+            } => {
+                let client = self.clients.next();
+                self.clients.restores.insert(client, reply);
+                self.step(Event::Restore {
+                    client,
+                    saved,
+                    timeout_ms,
+                });
+            }
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
@@ -250,6 +266,11 @@ impl Shard {
             }
             Effect::ReplyList { client, outcome } => {
                 if let Some(reply) = self.clients.lists.remove(&client) {
+                    drop(reply.send(outcome));
+                }
+            }
+            Effect::ReplyRestore { client, outcome } => {
+                if let Some(reply) = self.clients.restores.remove(&client) {
                     drop(reply.send(outcome));
                 }
             }

@@ -246,7 +246,9 @@ impl Cluster {
                     self.replies += 1;
                     self.acknowledged += u64::from(outcome.is_ok());
                 }
-                Effect::ReplyGet { .. } | Effect::ReplyList { .. } => self.replies += 1,
+                Effect::ReplyGet { .. }
+                | Effect::ReplyList { .. }
+                | Effect::ReplyRestore { .. } => self.replies += 1,
                 Effect::Ask { .. } | Effect::Changed(_) => {}
             }
         }

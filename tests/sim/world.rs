@@ -546,6 +546,7 @@ impl World {
             }
             Effect::ReplyGet { client, outcome } => self.on_get_reply(client, outcome),
             Effect::ReplyPut { client, outcome } => self.on_put_reply(client, outcome),
+            Effect::ReplyRestore { .. } => unreachable!("no client of this world restores"),
             Effect::ReplyList { .. } => unreachable!("no client of this world lists keys"),
             Effect::Progress {
                 change,

@@ -473,6 +473,7 @@ impl<S: Storage> Cast<S> {
                 }
                 self.told.push(self.names.put(&outcome));
             }
+            Effect::ReplyRestore { .. } => unreachable!("no client of a transcript restores"),
             Effect::Changed(_) => {} // Nobody watches.
         }
     }

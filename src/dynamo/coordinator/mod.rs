@@ -13,5 +13,6 @@ pub mod panel;
 pub mod put;
 pub mod quorum;
 pub mod request;
+pub mod restore;
 pub mod seat;
 pub mod warning;

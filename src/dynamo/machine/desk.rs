@@ -7,6 +7,7 @@ use super::super::coordinator::forward::Forward;
 use super::super::coordinator::get::Get;
 use super::super::coordinator::listing::Listing;
 use super::super::coordinator::put::Put;
+use super::super::coordinator::restore::Restore;
 use super::super::names::{BucketName, Key, Millis, NodeId, Now, Ticket};
 use super::super::repair::hints::Delivery;
 use super::super::ring::partition::PartitionId;
@@ -25,6 +26,7 @@ pub(super) enum Conversation {
     Forward(Box<Forward>),
     List(Box<Listing>),
     Delivery(Box<Delivery>),
+    Restore(Box<Restore>),
 }
 
 /// What the shard is told about the cluster: immutable snapshots.

@@ -2,6 +2,7 @@
 
 use super::super::coordinator::listing::Keys;
 use super::super::coordinator::request::{GetError, GetReply, PutError, PutReply};
+use super::super::coordinator::restore::RestoreError;
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::question::Question;
 use super::super::repair::transfer::Stage;
@@ -34,6 +35,11 @@ pub enum Effect {
     ReplyList {
         client: ClientId,
         outcome: Result<Box<Keys>, GetError>,
+    },
+    /// A record of a backup is with its owners, or is not.
+    ReplyRestore {
+        client: ClientId,
+        outcome: Result<(), RestoreError>,
     },
     /// This shard has come so far with a partition of a change of the owners; the others have to know.
     Progress {

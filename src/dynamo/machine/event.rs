@@ -5,6 +5,7 @@ use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
+use super::super::replica::saved::Saved;
 use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
 use super::message::Message;
@@ -26,6 +27,12 @@ pub enum Event {
     List {
         client: ClientId,
         stretch: Stretch,
+        timeout_ms: u64,
+    },
+    /// Bring a record of a backup back to its owners.
+    Restore {
+        client: ClientId,
+        saved: Box<Saved>,
         timeout_ms: u64,
     },
     Message {

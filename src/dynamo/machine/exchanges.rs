@@ -7,6 +7,7 @@ use super::super::names::{Key, NodeId, Ticket};
 use super::super::repair::difference::Need;
 use super::super::repair::exchange::{Failure, Job, Step};
 use super::super::repair::inquiry::{Answer, Ask, Refusal};
+use super::super::replica::merges::as_much_as_fits;
 use super::super::replica::record::Replaced;
 use super::super::replica::storage::{Storage, StorageError};
 use super::super::ring::partition::PartitionId;
@@ -246,7 +247,7 @@ impl<S: Storage> Machine<S> {
     ) -> Result<(Object, Vec<Replaced>), StorageError> {
         let object = self.copies.record(partition, key)?.object;
         let replaced = self.copies.retained(partition, key)?;
-        Ok((object, super::inquiries::as_much_as_fits(replaced)))
+        Ok((object, as_much_as_fits(replaced)))
     }
 }
 

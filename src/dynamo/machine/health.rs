@@ -117,6 +117,7 @@ impl<S: Storage> Machine<S> {
                 Conversation::Get(get) => get.asks(peer),
                 Conversation::Put(put) => put.asks(peer),
                 Conversation::List(listing) => listing.asks(peer),
+                Conversation::Restore(restore) => restore.missing().any(|node| node == peer),
                 Conversation::Forward(_) | Conversation::Delivery(_) => false,
             })
             .map(|(ticket, _)| *ticket)
@@ -131,6 +132,10 @@ impl<S: Storage> Machine<S> {
                 }
                 Some(Conversation::List(_)) => {
                     self.with_listing(ticket, effects, |listing| listing.on_failure(peer));
+                }
+                Some(Conversation::Restore(_)) => {
+                    let outcome = Err(ReplicaFailure::Unreachable);
+                    self.on_restore_answered(peer, ticket, outcome, effects);
                 }
                 _ => {}
             }

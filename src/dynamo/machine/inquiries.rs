@@ -6,7 +6,7 @@
 
 use super::super::causality::object::Object;
 use super::super::names::{Key, NodeId, Ticket};
-use super::super::repair::inquiry::{Answer, Ask, Refusal, retained_bytes};
+use super::super::repair::inquiry::{Answer, Ask, Refusal};
 use super::super::replica::layout::Place;
 use super::super::replica::record::Replaced;
 use super::super::replica::storage::Storage;
@@ -14,7 +14,7 @@ use super::super::ring::partition::PartitionId;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
-use crate::limits::{EXCHANGE_RETAINED_BYTES_MAX, N_MAX};
+use crate::limits::N_MAX;
 
 impl<S: Storage> Machine<S> {
     /// Answers a peer's question about one partition and one number of copies.
@@ -146,19 +146,6 @@ impl<S: Storage> Machine<S> {
             .write(&Place::Home, partition, key, object, replaced);
         written.map_err(|error| Refusal::Storage(error.to_string()))
     }
-}
-
-/// The latest merges, as far as a message takes them.
-pub(super) fn as_much_as_fits(mut replaced: Vec<Replaced>) -> Vec<Replaced> {
-    replaced.sort_by_key(|merge| std::cmp::Reverse(merge.merged_at_ms));
-    let mut left = EXCHANGE_RETAINED_BYTES_MAX;
-    replaced.retain(|merge| {
-        let bytes = retained_bytes(std::slice::from_ref(merge));
-        let fits = bytes <= left;
-        left -= if fits { bytes } else { 0 };
-        fits
-    });
-    replaced
 }
 
 fn storage_failed(error: &dyn std::fmt::Display) -> Answer {

@@ -21,6 +21,7 @@ mod listings;
 mod passed;
 mod puts;
 mod reaping;
+mod restores;
 mod serving;
 mod sweeping;
 mod turn;

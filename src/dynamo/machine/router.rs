@@ -201,6 +201,11 @@ impl<S: Storage> Machine<S> {
                 stretch,
                 timeout_ms,
             } => self.on_list(client, stretch, timeout_ms, effects),
+            Event::Restore {
+                client,
+                saved,
+                timeout_ms,
+            } => self.on_restore(client, *saved, timeout_ms, effects),
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
@@ -310,8 +315,12 @@ impl<S: Storage> Machine<S> {
         outcome: Result<(), ReplicaFailure>,
         effects: &mut Vec<Effect>,
     ) {
-        if let Some(Conversation::Delivery(_)) = self.desk.conversation(ticket) {
-            return self.on_hint_answered(from, ticket, outcome);
+        match self.desk.conversation(ticket) {
+            Some(Conversation::Delivery(_)) => return self.on_hint_answered(from, ticket, outcome),
+            Some(Conversation::Restore(_)) => {
+                return self.on_restore_answered(from, ticket, outcome, effects);
+            }
+            _ => {}
         }
         self.with_put(ticket, effects, |put| match outcome {
             Ok(()) => put.on_ack(from),
@@ -336,7 +345,12 @@ impl<S: Storage> Machine<S> {
                 self.with_put(ticket, effects, |put| put.on_answer(answer));
             }
             // It ended before its guest did.
-            Some(Conversation::Forward(_) | Conversation::List(_) | Conversation::Delivery(_))
+            Some(
+                Conversation::Forward(_)
+                | Conversation::List(_)
+                | Conversation::Delivery(_)
+                | Conversation::Restore(_),
+            )
             | None => {}
         }
     }
@@ -359,6 +373,7 @@ impl<S: Storage> Machine<S> {
                 Some(Conversation::Forward(_)) => self.on_forward_timer(ticket, effects),
                 Some(Conversation::Delivery(_)) => self.on_delivery_timer(ticket),
                 Some(Conversation::List(_)) => self.on_listing_timer(ticket, effects),
+                Some(Conversation::Restore(_)) => self.on_restore_timer(ticket, effects),
                 None => {}
             }
         }

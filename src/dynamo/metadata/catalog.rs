@@ -178,6 +178,15 @@ impl Catalog {
         }
     }
 
+    /// The rows of these buckets, and of the plugins that they use.
+    pub fn of_buckets(&self, names: &[BucketName]) -> Self {
+        let used = names.iter().filter_map(|name| self.bucket(name));
+        let plugins = used.flat_map(Properties::plugins).map(Subject::Plugin);
+        let buckets = names.iter().cloned().map(Subject::Bucket);
+        let subjects: Vec<Subject> = plugins.chain(buckets).collect();
+        self.only(&subjects)
+    }
+
     pub fn hash(&self) -> u64 {
         xxh3_64(&self.encode())
     }

@@ -58,29 +58,11 @@ impl<S: Storage> Copies<S> {
     /// are large. Says whether nothing comes behind the last.
     pub(super) fn walk(
         &self,
-        mut range: Range<Bytes>,
+        range: Range<Bytes>,
         items_max: usize,
-        mut visit: impl FnMut(Bytes, Bytes),
+        visit: impl FnMut(Bytes, Bytes),
     ) -> Result<bool, StorageError> {
-        let (mut seen, mut bytes) = (0, 0);
-        while range.start < range.end {
-            let chunk = SLICE_CHUNK_ITEMS.min(items_max - seen);
-            let found = self.storage.scan(range.clone(), chunk)?;
-            let is_last = found.len() < chunk;
-            for (place, value) in found {
-                seen += 1;
-                bytes += value.len();
-                range.start = behind(&place);
-                visit(place, value);
-            }
-            if is_last {
-                break;
-            }
-            if seen >= items_max || bytes >= SLICE_BYTES {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        walk(&self.storage, range, items_max, visit)
     }
 
     /// Whether anything is stored for a partition.
@@ -109,6 +91,34 @@ impl<S: Storage> Copies<S> {
         });
         applied
     }
+}
+
+/// As `Copies::walk`, for whoever has the storage and no copies.
+pub(super) fn walk(
+    storage: &impl Storage,
+    mut range: Range<Bytes>,
+    items_max: usize,
+    mut visit: impl FnMut(Bytes, Bytes),
+) -> Result<bool, StorageError> {
+    let (mut seen, mut bytes) = (0, 0);
+    while range.start < range.end {
+        let chunk = SLICE_CHUNK_ITEMS.min(items_max - seen);
+        let found = storage.scan(range.clone(), chunk)?;
+        let is_last = found.len() < chunk;
+        for (place, value) in found {
+            seen += 1;
+            bytes += value.len();
+            range.start = behind(&place);
+            visit(place, value);
+        }
+        if is_last {
+            break;
+        }
+        if seen >= items_max || bytes >= SLICE_BYTES {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The first place behind this one.

@@ -2,13 +2,14 @@
 //!
 //! Invariant: what comes is kept, whatever its clock says; only older merges give way to it (law 1).
 
+use super::super::causality::version::Version;
 use super::super::names::Key;
 use super::super::ring::partition::PartitionId;
 use super::copy::Copies;
 use super::layout::{retained_key, retained_range};
 use super::record::Replaced;
 use super::storage::{Batch, Storage, StorageError};
-use crate::limits::{RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX};
+use crate::limits::{EXCHANGE_RETAINED_BYTES_MAX, RETAINED_AGE_MS_MAX, RETAINED_MERGES_MAX};
 
 impl<S: Storage> Copies<S> {
     /// Those whose inputs are not kept yet.
@@ -61,11 +62,33 @@ impl<S: Storage> Copies<S> {
         partition: PartitionId,
         key: &Key,
     ) -> Result<Vec<Replaced>, StorageError> {
-        let range = retained_range(partition, key);
-        let items = self.storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
-        Ok(items
-            .into_iter()
-            .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
-            .collect())
+        retained_in(&self.storage, partition, key)
     }
+}
+
+/// As `Copies::retained`, for whoever has the storage and no copies.
+pub(super) fn retained_in(
+    storage: &impl Storage,
+    partition: PartitionId,
+    key: &Key,
+) -> Result<Vec<Replaced>, StorageError> {
+    let range = retained_range(partition, key);
+    let items = storage.scan(range, 2 * RETAINED_MERGES_MAX)?;
+    Ok(items
+        .into_iter()
+        .filter_map(|(_, bytes)| Replaced::decode(bytes).ok())
+        .collect())
+}
+
+/// The latest merges, as far as a message or a saved record takes them.
+pub fn as_much_as_fits(mut replaced: Vec<Replaced>) -> Vec<Replaced> {
+    replaced.sort_by_key(|merge| std::cmp::Reverse(merge.merged_at_ms));
+    let mut left = EXCHANGE_RETAINED_BYTES_MAX;
+    replaced.retain(|merge| {
+        let bytes: usize = merge.inputs.iter().map(Version::size_bytes).sum();
+        let fits = bytes <= left;
+        left -= if fits { bytes } else { 0 };
+        fits
+    });
+    replaced
 }

@@ -15,6 +15,7 @@ pub mod listing;
 pub mod merges;
 pub mod record;
 pub mod removal;
+pub mod saved;
 pub mod storage;
 pub mod stretch;
 pub mod vouches;

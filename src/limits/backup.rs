@@ -1,0 +1,37 @@
+//! The bounds of backups and restores.
+//!
+//! Apart from the others because nothing else needs them.
+//!
+//! Invariant: as of `limits`.
+
+use super::{
+    EXCHANGE_RETAINED_BYTES_MAX, KEY_BYTES_MAX, OBJECT_BYTES_MAX, PEER_MESSAGE_BYTES_MAX,
+    PLUGIN_BYTES_MAX, VALUE_BYTES_MAX,
+};
+
+/// One record of a backup, encoded: the largest object that replicas exchange, and what merges replaced in it.
+pub const SAVED_BYTES_MAX: usize = PEER_MESSAGE_BYTES_MAX;
+/// Bytes of one message of a backup; a longer record is sent in pieces.
+pub const BACKUP_PIECE_BYTES: usize = 1024 * 1024;
+/// Backups that are read from one node at a time, and restores that it coordinates: each may hold a record of
+/// `SAVED_BYTES_MAX`.
+pub const BACKUP_STREAMS_MAX: usize = 4;
+/// Records of one restore that are on their way to their owners at a time, so that they share a sync of the disk.
+pub const RESTORE_WINDOW: usize = 64;
+/// Bytes of those, beyond which no further record is sent.
+pub const RESTORE_WINDOW_BYTES: usize = 32 * 1024 * 1024;
+/// Records of one request of a restore; it has to end within the deadline of a request of a minute.
+pub const RESTORE_RECORDS_MAX: usize = 512;
+/// Bytes of one block of a backup file: a record or a plugin, and its frame.
+pub const BACKUP_BLOCK_BYTES_MAX: usize = SAVED_BYTES_MAX + 1024;
+/// Records are gathered in one block of a backup file until they have so many bytes.
+pub const BACKUP_BLOCK_BYTES: usize = 256 * 1024;
+/// Buckets that one backup may be limited to by name.
+pub const BACKUP_BUCKETS_MAX: usize = 256;
+
+const _: () = assert!(
+    OBJECT_BYTES_MAX + EXCHANGE_RETAINED_BYTES_MAX + 16 * VALUE_BYTES_MAX + KEY_BYTES_MAX
+        < SAVED_BYTES_MAX
+);
+const _: () = assert!(PLUGIN_BYTES_MAX < BACKUP_BLOCK_BYTES_MAX);
+const _: () = assert!(BACKUP_BLOCK_BYTES < BACKUP_BLOCK_BYTES_MAX);
