@@ -90,6 +90,10 @@ pub const BUCKETS_MAX: usize = 4096;
 pub const PLUGINS_MAX: usize = 256;
 /// All buckets and plugins together, as nodes exchange them.
 pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Rows of a later release that a node keeps and passes on.
+pub const UNKNOWN_ROWS_MAX: usize = 4096;
+/// Bytes of a row that a later release says and this one does not know.
+pub const UNKNOWN_ROW_BYTES_MAX: usize = 128 * 1024;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 

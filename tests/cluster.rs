@@ -15,6 +15,8 @@ mod command_line;
 mod conditions;
 #[path = "cluster/expiry.rs"]
 mod expiry;
+#[path = "cluster/explaining.rs"]
+mod explaining;
 #[path = "cluster/failures.rs"]
 mod failures;
 #[path = "cluster/handoff.rs"]
@@ -41,6 +43,8 @@ mod resolving;
 mod siblings;
 #[path = "cluster/stage.rs"]
 mod stage;
+#[path = "cluster/upgrading.rs"]
+mod upgrading;
 #[path = "cluster/validating.rs"]
 mod validating;
 #[path = "cluster/warnings.rs"]

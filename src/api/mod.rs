@@ -10,6 +10,7 @@ pub mod buckets;
 pub mod cluster;
 pub mod condition;
 pub mod deadline;
+mod explain;
 mod few;
 mod inspection;
 pub mod key_value;

@@ -52,6 +52,8 @@ pub enum Command {
     Watch(Watch),
     /// Print the keys of a bucket.
     Keys(Keys),
+    /// Say why a key reads as it does: what each of its nodes has, and what the policy makes of it.
+    Explain { bucket: String, key: String },
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),

@@ -12,6 +12,7 @@ mod storage_engine;
 pub use error::ConfigError;
 pub use storage_engine::StorageEngine;
 
+use crate::dynamo::metadata::facts::{PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::dynamo::names::NodeId;
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::repair::settings::Settings;
@@ -135,6 +136,9 @@ pub struct Config {
     /// For tests: the wall clock of this node is wrong by so many milliseconds.
     #[serde(default)]
     pub clock_offset_ms: i64,
+    /// For tests: speak no later version of the protocol between nodes, as a node of an earlier release.
+    #[serde(default = "defaults::protocol")]
+    pub protocol_max: u32,
     /// Milliseconds between two walks in search of tombstones that can go; 0: only on command.
     #[serde(default = "defaults::reap_interval")]
     pub reap_interval_ms: u64,
@@ -171,6 +175,7 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "hints_max",
     "hint_bytes_max",
     "clock_offset_ms",
+    "protocol_max",
     "reap_interval_ms",
     "tombstone_horizon_ms",
     "metrics",
@@ -261,7 +266,7 @@ impl Config {
     }
 
     /// Fields that are numbers within bounds: name, value, least, most.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 7] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
         let (hints, hint_bytes) = (self.hints_max as u64, self.hint_bytes_max as u64);
         [
             (
@@ -288,6 +293,12 @@ impl Config {
                 self.hint_retry_ms,
                 HINT_RETRY_MS_MIN,
                 HINT_RETRY_MS_MAX,
+            ),
+            (
+                "protocol_max",
+                u64::from(self.protocol_max),
+                u64::from(PROTOCOL_MIN),
+                u64::from(PROTOCOL_MAX),
             ),
             ("hints_max", hints, 0, HINTS_SET_MAX),
             ("hint_bytes_max", hint_bytes, 0, HINT_BYTES_SET_MAX),

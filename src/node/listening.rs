@@ -5,13 +5,18 @@
 //! Invariant: a stream is served only after its peer has named this cluster and the size of its ring; of a stranger
 //! only gossip is heard, and the steward believes it only with the token.
 
-use super::dialing::{Identity, frames, letters};
+use super::dialing::{frames, letters};
+use super::hello::Identity;
+use super::inspecting::{Inspected, Inspector};
 use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
 use super::registry::Registry;
 use super::switchboard::Switchboard;
 use crate::dynamo::codec::Reader;
+use crate::dynamo::metadata::facts::INSPECT_SINCE;
 use crate::dynamo::names::{Digest, NodeId};
+use crate::dynamo::replica::merges::as_much_as_fits;
+use crate::wire::inspection::{decode_request, encode};
 use crate::wire::proto::peer as proto;
 use crate::wire::proto::peer::peer_server::Peer;
 use bytes::Bytes;
@@ -35,6 +40,7 @@ pub struct PeerService {
     pub switchboard: Switchboard,
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
+    pub inspector: Inspector,
 }
 
 #[tonic::async_trait]
@@ -81,6 +87,27 @@ impl Peer for PeerService {
             })
         });
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<proto::InspectRequest>,
+    ) -> Result<Response<proto::InspectResponse>, Status> {
+        if self.identity.speaks.max < INSPECT_SINCE {
+            return Err(Status::unimplemented("this node speaks an earlier version"));
+        }
+        let key = decode_request(request.into_inner());
+        let key = key.map_err(|error| Status::invalid_argument(format!("the question {error}")))?;
+        let held = self.inspector.here(key).await;
+        let held = held.map_err(|error| Status::internal(error.to_string()))?;
+        let Inspected {
+            object,
+            actor,
+            replaced,
+            hints,
+        } = held;
+        let response = encode((object, as_much_as_fits(replaced), actor, hints));
+        Ok(Response::new(response))
     }
 
     async fn stage_plugin(

@@ -6,10 +6,11 @@
 
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
-use super::dialing::{Exchange, Identity};
+use super::dialing::Exchange;
 use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
+use super::hello::Identity;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::meeting::meet_everybody;
@@ -27,6 +28,7 @@ use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutReq
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
+use crate::dynamo::metadata::facts::Speaks;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
@@ -207,6 +209,7 @@ impl Node {
             cluster: self.config.cluster.clone(),
             node: self.id().clone(),
             partitions: self.snapshot().placement.partitions(),
+            speaks: Speaks::upto(self.config.protocol_max),
         }
     }
 
@@ -218,6 +221,7 @@ impl Node {
             switchboard: self.switchboard.clone(),
             registry: Arc::clone(&self.registry),
             plugins: Arc::clone(&self.plugins),
+            inspector: self.inspector(),
         }
     }
 

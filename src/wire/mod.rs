@@ -7,6 +7,7 @@
 
 pub mod bucket;
 pub mod fingerprints;
+pub mod inspection;
 pub mod key_value;
 pub mod keys;
 pub mod peer;

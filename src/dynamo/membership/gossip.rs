@@ -9,7 +9,9 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
 use super::super::names::NodeId;
 use super::opinions::Suspicion;
-use crate::limits::{CATALOG_BYTES_MAX, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{
+    CATALOG_BYTES_MAX, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, UNKNOWN_ROW_BYTES_MAX,
+};
 use bytes::Bytes;
 
 const FORMAT: u8 = 1;
@@ -80,7 +82,7 @@ impl Gossip {
             }
             Self::Knock { facts, token } => {
                 writer.byte(b'k');
-                facts.encode(&mut writer);
+                writer.bytes(&facts.to_bytes());
                 writer.bytes(token);
             }
             Self::Refused { why } => {
@@ -113,7 +115,7 @@ impl Gossip {
                 Self::Rows { rows, hash, reply }
             }
             b'k' => Self::Knock {
-                facts: NodeFacts::decode(&mut reader)?,
+                facts: NodeFacts::decode_whole(reader.bytes("facts", UNKNOWN_ROW_BYTES_MAX)?)?,
                 token: reader.bytes("a token", TOKEN_BYTES_MAX)?,
             },
             b'n' => Self::Refused {

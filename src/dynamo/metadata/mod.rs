@@ -8,3 +8,6 @@
 pub mod catalog;
 pub mod facts;
 pub mod row;
+
+#[cfg(test)]
+mod later_releases;
