@@ -6,8 +6,8 @@
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
 // A path of its own, so that the core also compiles where it is included file by file.
-#[path = "limits/backup.rs"]
-pub mod backup;
+#[path = "limits/operations.rs"]
+pub mod operations;
 
 /// A key is an index entry on every replica; Dynamo's keys are short (4.1).
 pub const KEY_BYTES_MAX: usize = 4 * 1024;
@@ -90,10 +90,6 @@ pub const BUCKETS_MAX: usize = 4096;
 pub const PLUGINS_MAX: usize = 256;
 /// All buckets and plugins together, as nodes exchange them.
 pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Rows of a later release that a node keeps and passes on.
-pub const UNKNOWN_ROWS_MAX: usize = 4096;
-/// Bytes of a row that a later release says and this one does not know.
-pub const UNKNOWN_ROW_BYTES_MAX: usize = 128 * 1024;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 

@@ -21,4 +21,5 @@ mod membership;
 pub mod metrics;
 pub mod plugins;
 pub mod status;
+mod traced;
 pub mod watch;

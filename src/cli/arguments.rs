@@ -31,6 +31,9 @@ pub struct Server {
     /// How long to wait for the answer, in milliseconds.
     #[arg(long, global = true, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000), value_name = "MS")]
     pub timeout_ms: u64,
+    /// Show on standard error what becomes of a get, put or delete, step by step.
+    #[arg(long, global = true)]
+    pub trace: bool,
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,

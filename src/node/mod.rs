@@ -29,3 +29,4 @@ pub mod shard;
 pub mod store;
 mod suspects;
 pub mod switchboard;
+pub mod traces;

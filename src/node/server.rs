@@ -22,6 +22,7 @@ use super::registry::Registry;
 use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
+use super::traces::Trace;
 use crate::config::Config;
 use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
@@ -241,6 +242,7 @@ impl Node {
             request,
             timeout_ms,
             reply,
+            trace: Trace::current(),
         };
         if inbox.try_send(input).is_err() {
             return Err(GetError::Overloaded { limit: INBOX_MAX });
@@ -262,6 +264,7 @@ impl Node {
             request: Box::new(request),
             timeout_ms,
             reply,
+            trace: Trace::current(),
         };
         if inbox.try_send(input).is_err() {
             return Err(PutError::Overloaded { limit: INBOX_MAX });

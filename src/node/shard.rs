@@ -13,6 +13,7 @@ use super::inbox::{
 use super::metrics::{Metrics, role};
 use super::peers::Peers;
 use super::store::Store;
+use super::traces::Traced;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
@@ -50,6 +51,7 @@ pub struct Shard {
     outlets: Outlets,
     clock: Clock,
     clients: Clients,
+    traced: Traced,
     /// Requests that certainly never left, to be told to the machine.
     undelivered: VecDeque<Event>,
     effects: Vec<Effect>,
@@ -71,6 +73,7 @@ impl Shard {
             outlets,
             clock,
             clients: Clients::default(),
+            traced: Traced::default(),
             undelivered: VecDeque::new(),
             effects: Vec::new(),
         }
@@ -127,8 +130,11 @@ impl Shard {
     }
 
     fn step(&mut self, event: Event) {
+        self.traced.on_event(&event);
+        let before = self.effects.len();
         self.machine
             .step(self.clock.now(), event, &mut self.effects);
+        self.traced.on_effects(&self.effects[before..]);
     }
 
     fn take(&mut self, input: Input) {
@@ -137,8 +143,10 @@ impl Shard {
                 request,
                 timeout_ms,
                 reply,
+                trace,
             } => {
                 let client = self.clients.next();
+                self.traced.begin(client, trace);
                 self.clients.gets.insert(client, reply);
                 self.step(Event::Get {
                     client,
@@ -150,8 +158,10 @@ impl Shard {
                 request,
                 timeout_ms,
                 reply,
+                trace,
             } => {
                 let client = self.clients.next();
+                self.traced.begin(client, trace);
                 self.clients.puts.insert(client, reply);
                 self.step(Event::Put {
                     client,

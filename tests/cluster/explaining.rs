@@ -1,8 +1,9 @@
 //! `explain`: why a key reads as it does.
 
-use super::stage::{Node, Stage, bound, converged, putting, rejoin_binary, until};
+use super::stage::{Node, Stage, bound, converged, getting, putting, rejoin_binary, until};
 use rejoin::wire::proto::v1 as proto;
 use tokio::process::Command;
+use tonic::metadata::MetadataMap;
 
 const BREAD: &str = r#"{"items":{"bread":2,"milk":1}}"#;
 const EGGS: &str = r#"{"items":{"eggs":12,"milk":1}}"#;
@@ -139,4 +140,113 @@ async fn explain_names_the_replica_that_cannot_be_reached_and_the_hint_that_wait
     assert!(!explained.is_equal);
     stage.restart(3).await;
     stage.end().await;
+}
+
+/// The steps that came back with an answer or an error.
+fn steps(metadata: &MetadataMap) -> Vec<String> {
+    let steps = metadata.get_all("rejoin-trace").iter();
+    steps
+        .map(|step| step.to_str().expect("ascii").to_owned())
+        .collect()
+}
+
+fn traced<T>(message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    let metadata = request.metadata_mut();
+    metadata.insert("rejoin-trace", "1".parse().expect("ascii"));
+    metadata.insert("x-request-id", "cart-7".parse().expect("ascii"));
+    request
+}
+
+#[tokio::test]
+async fn a_traced_request_comes_back_with_its_steps_and_its_own_name() {
+    let mut stage = Stage::of(4).await;
+    let nodes = stage.nodes().await;
+    let plugin = nodes[0].push_file("shopping-cart.wasm").await;
+    nodes[0].create_resolved("carts", &plugin).await;
+    nodes[0].put("carts", "anna", BREAD).await;
+    nodes[1].put("carts", "anna", EGGS).await;
+    let listed = nodes[0].preference("carts", "anna").await.nodes;
+    let names: Vec<String> = stage.cluster.names().map(str::to_owned).collect();
+    let stranger = names
+        .iter()
+        .position(|name| *name == listed[3])
+        .expect("a node");
+
+    // A node without a copy asks those who have one, and then its own resolver.
+    let asked = proto::GetRequest {
+        r: Some(3),
+        ..getting("carts", "anna")
+    };
+    let mut kv = nodes[stranger].connection.kv();
+    let reply = kv.get(traced(asked)).await.expect("the get");
+    let told = steps(reply.metadata());
+    for node in &listed[..3] {
+        assert!(
+            told.iter()
+                .any(|step| step.ends_with(&format!("{node} is asked"))),
+            "{told:?}"
+        );
+        let has = format!("{node} has 2 versions");
+        assert!(told.iter().any(|step| step.ends_with(&has)), "{told:?}");
+    }
+    let fuel = reply
+        .get_ref()
+        .resolved
+        .as_ref()
+        .map(|how| how.fuel)
+        .unwrap_or_default();
+    let resolved = format!("the plugin resolved with {fuel} units of fuel");
+    assert!(
+        told.iter().any(|step| step.ends_with(&resolved)),
+        "{told:?}"
+    );
+    assert!(
+        told.last()
+            .is_some_and(|step| step.ends_with("the client is answered"))
+    );
+    assert_eq!(
+        reply.metadata().get("x-request-id").expect("a name"),
+        "cart-7"
+    );
+
+    // It passes a put on.
+    let put = kv
+        .put(traced(putting("carts", "ben", BREAD)))
+        .await
+        .expect("the put");
+    let passed = nodes[stranger].preference("carts", "ben").await.nodes[3] == listed[3];
+    let told = steps(put.metadata());
+    let word = if passed {
+        "is passed the put"
+    } else {
+        "is sent the write"
+    };
+    assert!(told.iter().any(|step| step.contains(word)), "{told:?}");
+
+    // Nobody has to ask.
+    let plain = kv
+        .get(tonic::Request::new(getting("carts", "anna")))
+        .await
+        .expect("the get");
+    assert!(steps(plain.metadata()).is_empty());
+    let drawn = plain.metadata().get("x-request-id").expect("a name");
+    assert_eq!(drawn.len(), 16);
+
+    // An error has its steps as well.
+    for name in &listed[..3] {
+        let place = names
+            .iter()
+            .position(|known| known == name)
+            .expect("a node");
+        stage.kill(place).await;
+    }
+    let asked = proto::GetRequest {
+        pr: Some(3),
+        r: Some(3),
+        ..getting("carts", "anna")
+    };
+    let failed = kv.get(traced(asked)).await.expect_err("nobody is there");
+    let told = steps(failed.metadata());
+    assert!(!told.is_empty(), "{failed}");
 }

@@ -9,9 +9,8 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
 use super::super::names::NodeId;
 use super::opinions::Suspicion;
-use crate::limits::{
-    CATALOG_BYTES_MAX, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX, UNKNOWN_ROW_BYTES_MAX,
-};
+use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
+use crate::limits::{CATALOG_BYTES_MAX, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
 use bytes::Bytes;
 
 const FORMAT: u8 = 1;

@@ -10,9 +10,8 @@ use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
 use super::row::{Edit, Fact, PluginFacts, Row, Subject};
-use crate::limits::{
-    BUCKETS_MAX, CATALOG_BYTES_MAX, NODES_KNOWN_MAX, PLUGINS_MAX, UNKNOWN_ROWS_MAX,
-};
+use crate::limits::operations::UNKNOWN_ROWS_MAX;
+use crate::limits::{BUCKETS_MAX, CATALOG_BYTES_MAX, NODES_KNOWN_MAX, PLUGINS_MAX};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;

@@ -10,7 +10,7 @@ use super::super::names::{BucketName, NodeId};
 use super::catalog::Catalog;
 use super::facts::{NodeFacts, Speaks};
 use super::row::{Fact, Subject};
-use crate::limits::UNKNOWN_ROW_BYTES_MAX;
+use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
 use bytes::Bytes;
 
 fn node(name: &str) -> NodeId {

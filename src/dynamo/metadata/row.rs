@@ -10,7 +10,8 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
-use crate::limits::{BUCKET_BYTES_MAX, CATALOG_BYTES_MAX, PLUGIN_BYTES_MAX, UNKNOWN_ROW_BYTES_MAX};
+use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
+use crate::limits::{BUCKET_BYTES_MAX, CATALOG_BYTES_MAX, PLUGIN_BYTES_MAX};
 use bytes::Bytes;
 
 /// What a row is about.

@@ -16,7 +16,7 @@ use super::listing::{behind, walk};
 use super::merges::{as_much_as_fits, retained_in};
 use super::record::{Record, Replaced};
 use super::storage::{Storage, StorageError};
-use crate::limits::backup::SAVED_BYTES_MAX;
+use crate::limits::operations::SAVED_BYTES_MAX;
 use crate::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX, RETAINED_MERGES_MAX, SLICE_ITEMS_MAX};
 use bytes::Bytes;
 use std::ops::Range;
