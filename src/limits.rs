@@ -6,8 +6,8 @@
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
 // Paths of their own, so that the core also compiles where it is included file by file.
-#[path = "limits/backup.rs"]
-pub mod backup;
+#[path = "limits/operations.rs"]
+pub mod operations;
 #[path = "limits/relations.rs"]
 mod relations;
 #[path = "limits/running.rs"]

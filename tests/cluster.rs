@@ -17,6 +17,8 @@ mod command_line;
 mod conditions;
 #[path = "cluster/expiry.rs"]
 mod expiry;
+#[path = "cluster/explaining.rs"]
+mod explaining;
 #[path = "cluster/failures.rs"]
 mod failures;
 #[path = "cluster/guests.rs"]
@@ -51,6 +53,8 @@ mod resolving;
 mod siblings;
 #[path = "cluster/stage.rs"]
 mod stage;
+#[path = "cluster/upgrading.rs"]
+mod upgrading;
 #[path = "cluster/validating.rs"]
 mod validating;
 #[path = "cluster/versions.rs"]

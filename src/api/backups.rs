@@ -12,7 +12,7 @@ use crate::dynamo::replica::saved::{Saved, SavedPage, behind_key};
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::DEADLINE_MAX_MS;
-use crate::limits::backup::{
+use crate::limits::operations::{
     BACKUP_BUCKETS_MAX, BACKUP_PIECE_BYTES, BACKUP_STREAMS_MAX, RESTORE_RECORDS_MAX,
     RESTORE_WINDOW, RESTORE_WINDOW_BYTES, SAVED_BYTES_MAX,
 };

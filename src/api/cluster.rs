@@ -1,16 +1,17 @@
 //! `rejoin.v1.Cluster`: inspection, for operators and tests.
 
+use super::deadline::timeout_ms;
+use super::explain::explain;
 use super::inspection;
 use super::membership;
 use super::status;
 use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::NodeId;
-use crate::dynamo::replica::record::Replaced;
 use crate::dynamo::ring::member::Member;
 use crate::node::repairs::{reaping, together};
 use crate::node::server::Node;
-use crate::wire::key_value::{decode_key, encode_sibling, encode_stored};
+use crate::wire::key_value::{decode_key, encode_stored};
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::cluster_server::Cluster;
 use std::collections::HashMap;
@@ -171,6 +172,15 @@ impl Cluster for ClusterService {
         }))
     }
 
+    async fn explain(
+        &self,
+        request: Request<proto::ExplainRequest>,
+    ) -> Result<Response<proto::ExplainResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let explained = explain(&self.node, request.into_inner(), timeout_ms).await;
+        explained.map(Response::new)
+    }
+
     async fn local_record(
         &self,
         request: Request<proto::LocalRecordRequest>,
@@ -186,7 +196,10 @@ impl Cluster for ClusterService {
                 .collect(),
             object_hash: xxh3_64(&record.object.encode()),
             actors: record.object.actors() as u32,
-            retained: retained.into_iter().map(encode_retained).collect(),
+            retained: retained
+                .into_iter()
+                .map(inspection::encode_retained)
+                .collect(),
         }))
     }
 }
@@ -265,27 +278,4 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 30] {
         ("records_cleared", copies.records_cleared),
         ("reaps_refused", activity.reaps_refused),
     ]
-}
-
-fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
-    let inputs = replaced.named_inputs().map(|(dot, version)| {
-        let dot = dot.map(|dot| dot.to_string()).unwrap_or_default();
-        encode_sibling(dot, version.clone())
-    });
-    let noted = replaced.provenance.as_ref();
-    proto::RetainedMerge {
-        dot: replaced.dot.to_string(),
-        merged_by: replaced
-            .merged_by
-            .map(|digest| digest.to_string())
-            .unwrap_or_default(),
-        merged_at_ms: replaced.merged_at_ms,
-        inputs: inputs.collect(),
-        epoch: noted.map_or(0, |noted| noted.epoch),
-        fuel: noted.map_or(0, |noted| noted.fuel),
-        node: noted
-            .map(|noted| noted.node.to_string())
-            .unwrap_or_default(),
-        shown: noted.map_or(0, |noted| noted.shown as u32),
-    }
 }

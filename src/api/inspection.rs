@@ -5,7 +5,9 @@
 use crate::dynamo::names::NodeId;
 use crate::dynamo::repair::hints::Waiting;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
+use crate::dynamo::replica::record::Replaced;
 use crate::node::inbox::Repairs;
+use crate::wire::key_value::encode_sibling;
 use crate::wire::proto::v1 as proto;
 use std::collections::BTreeMap;
 
@@ -53,5 +55,29 @@ fn encode(transfer: Transfer) -> proto::Transfer {
         comparisons_left: transfer.left as u64,
         failures: transfer.failures,
         last_failure: transfer.last_failure,
+    }
+}
+
+/// What a merge on put replaced.
+pub fn encode_retained(replaced: Replaced) -> proto::RetainedMerge {
+    let inputs = replaced.named_inputs().map(|(dot, version)| {
+        let dot = dot.map(|dot| dot.to_string()).unwrap_or_default();
+        encode_sibling(dot, version.clone())
+    });
+    let noted = replaced.provenance.as_ref();
+    proto::RetainedMerge {
+        dot: replaced.dot.to_string(),
+        merged_by: replaced
+            .merged_by
+            .map(|digest| digest.to_string())
+            .unwrap_or_default(),
+        merged_at_ms: replaced.merged_at_ms,
+        inputs: inputs.collect(),
+        epoch: noted.map_or(0, |noted| noted.epoch),
+        fuel: noted.map_or(0, |noted| noted.fuel),
+        node: noted
+            .map(|noted| noted.node.to_string())
+            .unwrap_or_default(),
+        shown: noted.map_or(0, |noted| noted.shown as u32),
     }
 }

@@ -6,6 +6,7 @@ use super::deadline::{asked_ms, timeout_ms};
 use super::keys;
 use super::measuring::Begun;
 use super::status;
+use super::traced::traced;
 use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
 use crate::dynamo::coordinator::request::{PutReply, PutRequest};
@@ -39,9 +40,8 @@ impl Kv for KvService {
         request: Request<proto::GetRequest>,
     ) -> Result<Response<proto::GetResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        self.get_one(request.into_inner(), timeout_ms)
-            .await
-            .map(Response::new)
+        let (metadata, _, asked) = request.into_parts();
+        traced("get", &metadata, self.get_one(asked, timeout_ms)).await
     }
 
     async fn put(
@@ -49,19 +49,17 @@ impl Kv for KvService {
         request: Request<proto::PutRequest>,
     ) -> Result<Response<proto::PutResponse>, Status> {
         let timeout_ms = timeout_ms(request.metadata())?;
-        self.put_one(request.into_inner(), timeout_ms)
-            .await
-            .map(Response::new)
+        let (metadata, _, asked) = request.into_parts();
+        traced("put", &metadata, self.put_one(asked, timeout_ms)).await
     }
 
     async fn delete(
         &self,
         request: Request<proto::DeleteRequest>,
     ) -> Result<Response<proto::DeleteResponse>, Status> {
-        let begun = Begun::new(&request.get_ref().bucket, Operation::Delete);
-        let outcome = self.try_delete(request).await;
-        begun.end(&self.node, &outcome);
-        outcome
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let (metadata, _, asked) = request.into_parts();
+        traced("delete", &metadata, self.delete_one(asked, timeout_ms)).await
     }
 
     type WatchStream = Events;
@@ -216,19 +214,30 @@ impl KvService {
         })
     }
 
+    async fn delete_one(
+        &self,
+        request: proto::DeleteRequest,
+        timeout_ms: u64,
+    ) -> Result<proto::DeleteResponse, Status> {
+        let begun = Begun::new(&request.bucket, Operation::Delete);
+        let outcome = self.try_delete(request, timeout_ms).await;
+        begun.end(&self.node, &outcome);
+        outcome
+    }
+
     async fn try_delete(
         &self,
-        request: Request<proto::DeleteRequest>,
-    ) -> Result<Response<proto::DeleteResponse>, Status> {
+        request: proto::DeleteRequest,
+        timeout_ms: u64,
+    ) -> Result<proto::DeleteResponse, Status> {
         self.check_cluster()?;
-        let timeout_ms = timeout_ms(request.metadata())?;
-        let request = wire::decode_delete(request.into_inner()).map_err(status::of_request)?;
+        let request = wire::decode_delete(request).map_err(status::of_request)?;
         let key = request.key.clone();
         let reply = self.store(request, timeout_ms).await?;
-        Ok(Response::new(proto::DeleteResponse {
+        Ok(proto::DeleteResponse {
             ring_hash: self.node.snapshot().placement.hash(),
             ..wire::encode_delete(&key, reply)
-        }))
+        })
     }
 
     /// A node outside of a cluster knows no buckets, and must not say that there are none.

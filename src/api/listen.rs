@@ -110,7 +110,7 @@ pub async fn serve_clients(
     };
     let cluster = ClusterServer::new(ClusterService { node })
         .max_decoding_message_size(DECODED_BYTES_MAX)
-        .max_encoding_message_size(ENCODED_BYTES_MAX);
+        .max_encoding_message_size(KV_ENCODED_BYTES_MAX); // It explains keys of any size.
     let serving = Server::builder()
         .tcp_nodelay(true)
         .timeout(REQUEST_TIMEOUT)

@@ -41,6 +41,8 @@ pub fn members(node: &Node) -> proto::MembersResponse {
             })
             .collect(),
         policy: Some(encode_policy(&snapshot.catalog.policy())),
+        cluster_version: snapshot.cluster_version(),
+        unknown_rows: snapshot.catalog.unknown_rows() as u32,
     }
 }
 
@@ -80,6 +82,8 @@ fn info(node: &Node, snapshot: &Snapshot, suspected: &Suspected, id: &NodeId) ->
                 missed_ms: *missed_ms,
             })
             .collect(),
+        protocol_min: snapshot.speaks(id).min,
+        protocol_max: snapshot.speaks(id).max,
     }
 }
 

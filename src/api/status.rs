@@ -7,7 +7,7 @@
 
 use crate::dynamo::coordinator::request::{GetError, PutError};
 use crate::dynamo::coordinator::restore::RestoreError;
-use crate::dynamo::membership::snapshot::CommitError;
+use crate::dynamo::membership::snapshot::{CommitError, TooEarly};
 use crate::dynamo::names::BucketName;
 use crate::dynamo::replica::storage::StorageError;
 use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
@@ -254,6 +254,16 @@ pub fn of_item(status: &Status) -> ItemError {
         reason,
         outcome: outcome.unwrap_or_default(),
     }
+}
+
+/// Some nodes are of an earlier release.
+pub fn of_too_early(error: TooEarly) -> Status {
+    status(
+        Code::FailedPrecondition,
+        "CLUSTER_VERSION",
+        Some("not-stored"),
+        error,
+    )
 }
 
 /// A node that knows no cluster knows no buckets.

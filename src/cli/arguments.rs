@@ -33,6 +33,9 @@ pub struct Server {
     /// How long to wait for the answer, in milliseconds.
     #[arg(long, global = true, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=60_000), value_name = "MS")]
     pub timeout_ms: u64,
+    /// Show on standard error what becomes of a get, put or delete, step by step.
+    #[arg(long, global = true)]
+    pub trace: bool,
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
@@ -54,6 +57,8 @@ pub enum Command {
     Watch(Watch),
     /// Print the keys of a bucket.
     Keys(Keys),
+    /// Say why a key reads as it does: what each of its nodes has, and what the policy makes of it.
+    Explain { bucket: String, key: String },
     /// Create and show buckets.
     #[command(subcommand)]
     Bucket(Bucket),

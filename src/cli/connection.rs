@@ -9,8 +9,9 @@ use crate::wire::proto::v1::kv_client::KvClient;
 use crate::wire::proto::v1::plugins_client::PluginsClient;
 use anyhow::Context as _;
 use std::time::Duration;
-use tonic::Request;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Response, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A get may return many siblings.
@@ -21,12 +22,18 @@ const DECODED_BYTES_MAX: usize = GET_BYTES_MAX;
 pub struct Connection {
     channel: Channel,
     timeout: Duration,
+    trace: bool,
 }
 
 impl Connection {
     /// Connects to the node that the command line names.
     pub async fn open(server: &Server) -> anyhow::Result<Self> {
-        Self::to(&server.server, Duration::from_millis(server.timeout_ms)).await
+        let timeout = Duration::from_millis(server.timeout_ms);
+        let connection = Self::to(&server.server, timeout).await?;
+        Ok(Self {
+            trace: server.trace,
+            ..connection
+        })
     }
 
     /// Connects to `url`; every request has `timeout`.
@@ -38,14 +45,35 @@ impl Connection {
         let channel = endpoint.connect().await.with_context(|| {
             format!("no node answers at {url}; start some with `rejoin dev`, or name another with --server")
         })?;
-        Ok(Self { channel, timeout })
+        Ok(Self {
+            channel,
+            timeout,
+            trace: false,
+        })
     }
 
     /// A request with the deadline of this connection.
     pub fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.timeout);
+        if self.trace {
+            let metadata = request.metadata_mut();
+            metadata.insert("rejoin-trace", MetadataValue::from_static("1"));
+        }
         request
+    }
+
+    /// The answer, after its trace was shown if one was asked for.
+    #[allow(clippy::result_large_err)] // As the generated clients have it.
+    pub fn shown<T>(&self, answer: Result<Response<T>, Status>) -> Result<T, Status> {
+        let metadata = match &answer {
+            Ok(response) => response.metadata(),
+            Err(status) => status.metadata(),
+        };
+        for step in metadata.get_all("rejoin-trace") {
+            eprintln!("{}", step.to_str().unwrap_or_default());
+        }
+        answer.map(Response::into_inner)
     }
 
     pub fn kv(&self) -> KvClient<Channel> {

@@ -19,11 +19,8 @@ pub async fn get(get: Get, server: &Server) -> anyhow::Result<()> {
         pr: get.pr,
         with_siblings: get.siblings,
     };
-    let reply = connection
-        .kv()
-        .get(connection.request(asked))
-        .await?
-        .into_inner();
+    let reply = connection.kv().get(connection.request(asked)).await;
+    let reply = connection.shown(reply)?;
     if server.json {
         print_json(&json!({
             "found": !reply.values.is_empty(),
@@ -89,11 +86,8 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         ttl_ms: put.ttl_ms,
         condition: condition.into(),
     };
-    let reply = connection
-        .kv()
-        .put(connection.request(asked))
-        .await?
-        .into_inner();
+    let reply = connection.kv().put(connection.request(asked)).await;
+    let reply = connection.shown(reply)?;
     if server.json {
         print_json(&json!({
             "context": hex::encode(&reply.context),
@@ -141,11 +135,8 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
         dw: delete.write.dw,
         ack: ack(&delete.write).into(),
     };
-    let reply = connection
-        .kv()
-        .delete(connection.request(asked))
-        .await?
-        .into_inner();
+    let reply = connection.kv().delete(connection.request(asked)).await;
+    let reply = connection.shown(reply)?;
     if server.json {
         print_json(&json!({
             "context": hex::encode(&reply.context),

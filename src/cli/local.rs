@@ -7,6 +7,7 @@
 
 use super::proxy::Link;
 use crate::config::{Config, MemberConfig, StorageEngine};
+use crate::dynamo::metadata::facts::PROTOCOL_MAX;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
     HINT_BYTES_MAX, HINT_RETRY_MS, HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS,
@@ -207,6 +208,7 @@ impl LocalCluster {
             hints_max: HINTS_MAX,
             hint_bytes_max: HINT_BYTES_MAX,
             clock_offset_ms: 0,
+            protocol_max: PROTOCOL_MAX,
             reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
             tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
             converge_quiet_ms: CONVERGE_QUIET_MS_DEFAULT,

@@ -119,6 +119,7 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
                 "partitions_first": node.partitions_first,
                 "partitions_held": node.partitions_held,
                 "suspected_by": suspected_by(node),
+                "protocol": [node.protocol_min, node.protocol_max],
             })
         });
         let log = reply.log.iter().map(|entry| {
@@ -128,6 +129,8 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
             "plan": reply.version,
             "partitions_moving": reply.partitions_moving,
             "partitions_total": reply.partitions_total,
+            "cluster_version": reply.cluster_version,
+            "unknown_rows": reply.unknown_rows,
             "nodes": nodes.collect::<Vec<_>>(),
             "log": log.collect::<Vec<_>>(),
             "policy": policy_json(&policy),
@@ -140,13 +143,15 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
             false => "NOT CONNECTED",
         };
         println!(
-            "{}  {}  weight {}  zone {:?}  {} partitions  {}  {reached}",
+            "{}  {}  weight {}  zone {:?}  {} partitions  {}  protocol {} to {}  {reached}",
             node.node,
             role(node),
             node.weight,
             node.zone,
             node.partitions_held,
-            node.peer_address
+            node.peer_address,
+            node.protocol_min,
+            node.protocol_max
         );
         for suspicion in &node.suspected_by {
             let seconds = suspicion.missed_ms / 1000;
@@ -156,6 +161,10 @@ async fn members(connection: &Connection, json: bool) -> anyhow::Result<()> {
     println!(
         "plan {}: {} of {} partitions still move",
         reply.version, reply.partitions_moving, reply.partitions_total
+    );
+    println!(
+        "everybody speaks version {} of the protocol between nodes",
+        reply.cluster_version
     );
     for entry in &reply.log {
         println!("plan {} by {}: {}", entry.version, entry.by, entry.what);

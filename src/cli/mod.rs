@@ -16,6 +16,7 @@ pub mod conflicts;
 pub mod connection;
 pub mod demo;
 pub mod dev;
+pub mod explain;
 mod inspection;
 pub mod key_value;
 pub mod keys;
@@ -78,6 +79,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Keys(keys) => keys::run(keys, &server).await,
         Command::Bucket(bucket) => bucket::run(bucket, &server).await,
         Command::Plugin(plugin) => plugin::run(plugin, &server).await,
+        Command::Explain { bucket, key } => explain::run(bucket, key, &server).await,
         Command::Backup(backup) => backup::run(backup, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,
     }

@@ -3,6 +3,7 @@
 //! Invariant: every default is within the bounds that `check` demands.
 
 use super::storage_engine::StorageEngine;
+use crate::dynamo::metadata::facts::PROTOCOL_MAX;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
     HINT_BYTES_MAX, HINT_RETRY_MS, HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS,
@@ -12,6 +13,10 @@ use std::net::SocketAddr;
 
 pub fn one() -> u16 {
     1
+}
+
+pub fn protocol() -> u32 {
+    PROTOCOL_MAX
 }
 
 pub fn yes() -> bool {

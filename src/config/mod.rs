@@ -12,6 +12,7 @@ mod storage_engine;
 pub use error::ConfigError;
 pub use storage_engine::StorageEngine;
 
+use crate::dynamo::metadata::facts::{PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::dynamo::names::NodeId;
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::repair::settings::Settings;
@@ -135,6 +136,9 @@ pub struct Config {
     /// For tests: the wall clock of this node is wrong by so many milliseconds.
     #[serde(default)]
     pub clock_offset_ms: i64,
+    /// For tests: speak no later version of the protocol between nodes, as a node of an earlier release.
+    #[serde(default = "defaults::protocol")]
+    pub protocol_max: u32,
     /// Milliseconds between two walks in search of tombstones that can go; 0: only on command.
     #[serde(default = "defaults::reap_interval")]
     pub reap_interval_ms: u64,
@@ -174,6 +178,7 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "hints_max",
     "hint_bytes_max",
     "clock_offset_ms",
+    "protocol_max",
     "reap_interval_ms",
     "tombstone_horizon_ms",
     "converge_quiet_ms",
@@ -298,6 +303,12 @@ impl Config {
                 self.hint_retry_ms,
                 HINT_RETRY_MS_MIN,
                 HINT_RETRY_MS_MAX,
+            ),
+            (
+                "protocol_max",
+                u64::from(self.protocol_max),
+                u64::from(PROTOCOL_MIN),
+                u64::from(PROTOCOL_MAX),
             ),
             ("hints_max", hints, 0, HINTS_SET_MAX),
             ("hint_bytes_max", hint_bytes, 0, HINT_BYTES_SET_MAX),

@@ -24,6 +24,9 @@ pub enum DecodeError {
     },
     #[error("is of format {found}, this release reads {known}")]
     Format { found: u8, known: u8 },
+    /// A later release may know it.
+    #[error("has a kind of {0} that this release does not know")]
+    Unknown(&'static str),
     #[error("{0} is malformed")]
     Malformed(&'static str),
 }
@@ -156,6 +159,19 @@ impl Reader {
     pub fn bytes(&mut self, what: &'static str, limit: usize) -> Result<Bytes, DecodeError> {
         let length = self.number_max(what, limit)?;
         self.raw(length)
+    }
+
+    /// All that was not taken, which a later release may understand.
+    pub fn bytes_left(&mut self, limit: usize) -> Result<Bytes, DecodeError> {
+        let found = self.remaining();
+        match found > limit {
+            true => Err(DecodeError::TooLarge {
+                what: "what follows",
+                found: found as u64,
+                limit: limit as u64,
+            }),
+            false => self.raw(found),
+        }
     }
 
     pub fn text(&mut self, what: &'static str, limit: usize) -> Result<String, DecodeError> {

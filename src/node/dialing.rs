@@ -2,18 +2,18 @@
 //!
 //! Long-lived and batched: many messages travel in one frame when many wait. Knows nothing of what they say.
 //!
-//! Invariant: a peer counts as connected only after both sides have named the same cluster and size of the ring.
+//! Invariant: a peer counts as connected only after both sides have said who they are (`hello`).
 
+use super::hello::Identity;
 use super::peers::{Letter, Link, Peers};
 use super::registry::Registry;
 use super::switchboard::Switchboard;
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::NodeId;
-use crate::dynamo::ring::partition::Partitions;
 use crate::limits::PEER_MESSAGE_BYTES_MAX;
 use crate::wire::peer::{decode, encode};
+use crate::wire::proto::peer::Frame;
 use crate::wire::proto::peer::peer_client::PeerClient;
-use crate::wire::proto::peer::{Frame, Hello};
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, StreamExt as _};
 use std::sync::Arc;
@@ -21,10 +21,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Streaming};
 
-/// Of the protocol between nodes.
-pub const PROTOCOL: u32 = 2;
 /// Messages of one frame.
 const BATCH_MAX: usize = 256;
 /// From here on a frame is full.
@@ -43,55 +41,6 @@ const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
 const SEED_INTERVAL: Duration = Duration::from_secs(10);
 /// Flow control of one stream: enough for the values of a busy moment.
 const WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-
-/// Who this node is towards its peers.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    pub cluster: String,
-    pub node: NodeId,
-    pub partitions: Partitions,
-}
-
-impl Identity {
-    pub fn hello(&self) -> Frame {
-        Frame {
-            hello: Some(Hello {
-                cluster: self.cluster.clone(),
-                node: self.node.as_str().to_owned(),
-                version: PROTOCOL,
-                partitions: u32::from(self.partitions.count()),
-            }),
-            ..Frame::default()
-        }
-    }
-
-    /// The name of the peer behind a first frame, if it belongs to this cluster.
-    pub fn check(&self, frame: Frame) -> Result<NodeId, Status> {
-        let hello = frame
-            .hello
-            .ok_or_else(|| Status::invalid_argument("the first frame has no hello"))?;
-        if hello.cluster != self.cluster {
-            return Err(Status::failed_precondition(format!(
-                "this is the cluster {:?}, not {:?}; check `cluster` in the configuration",
-                self.cluster, hello.cluster
-            )));
-        }
-        if hello.version != PROTOCOL {
-            return Err(Status::failed_precondition(format!(
-                "this node speaks version {PROTOCOL} of the peer protocol, not {}",
-                hello.version
-            )));
-        }
-        let ours = u32::from(self.partitions.count());
-        if hello.partitions != ours {
-            return Err(Status::failed_precondition(format!(
-                "this ring has {ours} partitions, not {}; `partitions` must be the same on every node, for ever",
-                hello.partitions
-            )));
-        }
-        NodeId::new(&hello.node).map_err(|error| Status::invalid_argument(error.to_string()))
-    }
-}
 
 /// Whom to dial.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::store::Store;
 use crate::config::Config;
 use crate::dynamo::membership::snapshot::Identity;
 use crate::dynamo::metadata::catalog::Catalog;
-use crate::dynamo::metadata::facts::NodeFacts;
+use crate::dynamo::metadata::facts::{NodeFacts, Speaks};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::ring::change::Change;
 use crate::dynamo::ring::partition::Partitions;
@@ -66,6 +66,7 @@ impl Foundation {
                 weight: config.weight,
                 zone: config.zone.clone(),
                 wants_to_join: false,
+                speaks: Speaks::upto(config.protocol_max),
             },
             token: config.join_token()?,
             partitions: Partitions::new(config.partitions)?,

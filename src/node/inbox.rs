@@ -4,6 +4,7 @@
 //!
 //! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
 
+use super::traces::Trace;
 use crate::dynamo::bucket::BucketTable;
 use crate::dynamo::bucket::removed::RemovedBuckets;
 use crate::dynamo::coordinator::listing::Keys;
@@ -66,11 +67,13 @@ pub enum Input {
         request: GetRequest,
         timeout_ms: u64,
         reply: oneshot::Sender<GetOutcome>,
+        trace: Option<Arc<Trace>>,
     },
     Put {
         request: Box<PutRequest>,
         timeout_ms: u64,
         reply: oneshot::Sender<PutOutcome>,
+        trace: Option<Arc<Trace>>,
     },
     List {
         stretch: Stretch,

@@ -5,7 +5,9 @@
 //! Invariant: a stream is served only after its peer has named this cluster and the size of its ring; of a stranger
 //! only gossip is heard, and the steward believes it only with the token.
 
-use super::dialing::{Identity, frames, letters};
+use super::dialing::{frames, letters};
+use super::hello::Identity;
+use super::inspecting::{Inspected, Inspector};
 use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
 use super::registry::Registry;
@@ -14,9 +16,12 @@ use super::switchboard::Switchboard;
 use super::unmerging::stretch;
 use crate::dynamo::bucket::{Binding, GuestLimits};
 use crate::dynamo::codec::Reader;
+use crate::dynamo::metadata::facts::INSPECT_SINCE;
 use crate::dynamo::names::{BucketName, Digest, NodeId};
+use crate::dynamo::replica::merges::as_much_as_fits;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::FUEL_MAX;
+use crate::wire::inspection::{decode_request, encode};
 use crate::wire::proto::peer as proto;
 use crate::wire::proto::peer::peer_server::Peer;
 use crate::wire::unmerging;
@@ -42,6 +47,7 @@ pub struct PeerService {
     pub registry: Arc<Registry>,
     pub plugins: Arc<Plugins>,
     pub shadows: Arc<Shadows>,
+    pub inspector: Inspector,
 }
 
 #[tonic::async_trait]
@@ -88,6 +94,27 @@ impl Peer for PeerService {
             })
         });
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
+    }
+
+    async fn inspect(
+        &self,
+        request: Request<proto::InspectRequest>,
+    ) -> Result<Response<proto::InspectResponse>, Status> {
+        if self.identity.speaks.max < INSPECT_SINCE {
+            return Err(Status::unimplemented("this node speaks an earlier version"));
+        }
+        let key = decode_request(request.into_inner());
+        let key = key.map_err(|error| Status::invalid_argument(format!("the question {error}")))?;
+        let held = self.inspector.here(key).await;
+        let held = held.map_err(|error| Status::internal(error.to_string()))?;
+        let Inspected {
+            object,
+            actor,
+            replaced,
+            hints,
+        } = held;
+        let response = encode((object, as_much_as_fits(replaced), actor, hints));
+        Ok(Response::new(response))
     }
 
     async fn stage_plugin(

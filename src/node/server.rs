@@ -6,11 +6,12 @@
 
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
-use super::dialing::{Exchange, Identity};
+use super::dialing::Exchange;
 use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
 use super::guests::Guests;
+use super::hello::Identity;
 use super::inbox::{GetOutcome, INBOX_MAX, Input, Inspection, Progress, PutOutcome};
 use super::listening::PeerService;
 use super::meeting::meet_everybody;
@@ -23,12 +24,14 @@ use super::shadows::Shadows;
 use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
+use super::traces::Trace;
 use crate::config::Config;
 use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
 use crate::dynamo::membership::snapshot::Snapshot;
+use crate::dynamo::metadata::facts::Speaks;
 use crate::dynamo::names::{Key, NodeId};
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
@@ -216,6 +219,7 @@ impl Node {
             cluster: self.config.cluster.clone(),
             node: self.id().clone(),
             partitions: self.snapshot().placement.partitions(),
+            speaks: Speaks::upto(self.config.protocol_max),
         }
     }
 
@@ -228,6 +232,7 @@ impl Node {
             registry: Arc::clone(&self.registry),
             plugins: Arc::clone(&self.plugins),
             shadows: Arc::clone(&self.shadows),
+            inspector: self.inspector(),
         }
     }
 
@@ -247,6 +252,7 @@ impl Node {
             request,
             timeout_ms,
             reply,
+            trace: Trace::current(),
         };
         if inbox.try_send(input).is_err() {
             return Err(GetError::Overloaded { limit: INBOX_MAX });
@@ -268,6 +274,7 @@ impl Node {
             request: Box::new(request),
             timeout_ms,
             reply,
+            trace: Trace::current(),
         };
         if inbox.try_send(input).is_err() {
             return Err(PutError::Overloaded { limit: INBOX_MAX });

@@ -15,6 +15,7 @@ use super::inbox::{
 use super::peers::Peers;
 use super::shadows::Shadows;
 use super::store::Store;
+use super::traces::Traced;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
@@ -49,6 +50,7 @@ pub struct Shard {
     outlets: Outlets,
     clock: Clock,
     clients: Clients,
+    traced: Traced,
     /// Requests that certainly never left, to be told to the machine.
     undelivered: VecDeque<Event>,
     effects: Vec<Effect>,
@@ -73,6 +75,7 @@ impl Shard {
             outlets,
             clock,
             clients: Clients::default(),
+            traced: Traced::default(),
             undelivered: VecDeque::new(),
             effects: Vec::new(),
             waiting: 0,
@@ -139,8 +142,11 @@ impl Shard {
     }
 
     fn step(&mut self, event: Event) {
+        self.traced.on_event(&event);
+        let before = self.effects.len();
         self.machine
             .step(self.clock.now(), event, &mut self.effects);
+        self.traced.on_effects(&self.effects[before..]);
     }
 
     fn take(&mut self, input: Input) {
@@ -149,8 +155,10 @@ impl Shard {
                 request,
                 timeout_ms,
                 reply,
+                trace,
             } => {
                 let client = self.clients.next();
+                self.traced.begin(client, trace);
                 self.clients.gets.insert(client, reply);
                 self.step(Event::Get {
                     client,
@@ -162,8 +170,10 @@ impl Shard {
                 request,
                 timeout_ms,
                 reply,
+                trace,
             } => {
                 let client = self.clients.next();
+                self.traced.begin(client, trace);
                 self.clients.puts.insert(client, reply);
                 self.step(Event::Put {
                     client,

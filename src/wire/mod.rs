@@ -9,6 +9,7 @@ pub mod activation;
 pub mod bucket;
 pub mod fingerprints;
 mod guests;
+pub mod inspection;
 pub mod key_value;
 pub mod keys;
 pub mod peer;

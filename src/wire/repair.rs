@@ -183,7 +183,11 @@ fn bounded(what: &'static str, found: u32, limit: usize) -> Decoded<usize> {
     }
 }
 
-fn encode_copy(key: Option<&Key>, object: &Object, replaced: &[Replaced]) -> proto::Copied {
+pub(super) fn encode_copy(
+    key: Option<&Key>,
+    object: &Object,
+    replaced: &[Replaced],
+) -> proto::Copied {
     proto::Copied {
         key: key.map(encode_key),
         object: object.encode(),
@@ -191,7 +195,7 @@ fn encode_copy(key: Option<&Key>, object: &Object, replaced: &[Replaced]) -> pro
     }
 }
 
-fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
+pub(super) fn decode_copy(copied: proto::Copied) -> Decoded<(Object, Vec<Replaced>)> {
     let (what, found, limit) = (
         "number of merges",
         copied.replaced.len(),

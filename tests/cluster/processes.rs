@@ -344,6 +344,7 @@ async fn reflection_lists_what_is_served_and_describes_it() {
     let expected = [
         "grpc.health.v1.Health",
         "grpc.reflection.v1.ServerReflection",
+        "rejoin.v1.Backups",
         "rejoin.v1.Buckets",
         "rejoin.v1.Cluster",
         "rejoin.v1.Kv",

@@ -7,7 +7,7 @@
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
 use crate::dynamo::names::Digest;
 use crate::dynamo::replica::saved::Saved;
-use crate::limits::backup::SAVED_BYTES_MAX;
+use crate::limits::operations::SAVED_BYTES_MAX;
 use crate::limits::{BUCKETS_MAX, NODES_KNOWN_MAX};
 use bytes::Bytes;
 

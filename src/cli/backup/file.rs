@@ -8,7 +8,7 @@
 use super::block::{Block, Header, Totals};
 use crate::dynamo::codec::DecodeError;
 use crate::dynamo::replica::saved::Saved;
-use crate::limits::backup::{BACKUP_BLOCK_BYTES, BACKUP_BLOCK_BYTES_MAX};
+use crate::limits::operations::{BACKUP_BLOCK_BYTES, BACKUP_BLOCK_BYTES_MAX};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use std::io::{self, Read, Write};

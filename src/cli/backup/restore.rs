@@ -16,7 +16,7 @@ use crate::dynamo::bucket::Properties;
 use crate::dynamo::metadata::catalog::Catalog;
 use crate::dynamo::names::{BucketName, Digest};
 use crate::dynamo::replica::saved::Saved;
-use crate::limits::backup::{BACKUP_PIECE_BYTES, RESTORE_RECORDS_MAX};
+use crate::limits::operations::{BACKUP_PIECE_BYTES, RESTORE_RECORDS_MAX};
 use crate::wire::bucket as wire;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;

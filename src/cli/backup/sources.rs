@@ -9,7 +9,7 @@ use crate::cli::connection::Connection;
 use crate::dynamo::names::Key;
 use crate::dynamo::replica::layout::order;
 use crate::dynamo::replica::saved::Saved;
-use crate::limits::backup::SAVED_BYTES_MAX;
+use crate::limits::operations::SAVED_BYTES_MAX;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
 use bytes::BytesMut;

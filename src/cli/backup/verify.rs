@@ -213,8 +213,8 @@ mod tests {
                 merges: 0
             }
         );
-        let written = backup();
-        let (mut reader, _) = FileReader::open(&written[..]).expect("a backup");
+        let good = backup();
+        let (mut reader, _) = FileReader::open(&good[..]).expect("a backup");
         let mut records = Vec::new();
         while let Some(block) = reader.block().expect("it is whole") {
             if let Block::Records(found) = block {

@@ -9,6 +9,7 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
 use super::super::names::NodeId;
 use super::opinions::Suspicion;
+use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
 use crate::limits::{
     CATALOG_BYTES_MAX, CATALOG_MERGED_TIMES, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX,
 };
@@ -82,7 +83,7 @@ impl Gossip {
             }
             Self::Knock { facts, token } => {
                 writer.byte(b'k');
-                facts.encode(&mut writer);
+                writer.bytes(&facts.to_bytes());
                 writer.bytes(token);
             }
             Self::Refused { why } => {
@@ -115,7 +116,7 @@ impl Gossip {
                 Self::Rows { rows, hash, reply }
             }
             b'k' => Self::Knock {
-                facts: NodeFacts::decode(&mut reader)?,
+                facts: NodeFacts::decode_whole(reader.bytes("facts", UNKNOWN_ROW_BYTES_MAX)?)?,
                 token: reader.bytes("a token", TOKEN_BYTES_MAX)?,
             },
             b'n' => Self::Refused {

@@ -3,7 +3,7 @@
 //! Invariant: a placement follows from its catalog alone.
 
 use super::super::metadata::catalog::{Catalog, EditError};
-use super::super::metadata::facts::NodeFacts;
+use super::super::metadata::facts::{NodeFacts, PROTOCOL_MIN, Speaks};
 use super::super::names::NodeId;
 use super::super::ring::partition::Partitions;
 use super::super::ring::placement::Placement;
@@ -44,6 +44,47 @@ impl Snapshot {
             placement,
             hash,
         })
+    }
+}
+
+/// A feature that nodes of an earlier release would not understand.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} needs version {needed} of the protocol between nodes, and {lacking:?} speak an earlier one; upgrade them first"
+)]
+pub struct TooEarly {
+    pub what: &'static str,
+    pub needed: u32,
+    pub lacking: Vec<NodeId>,
+}
+
+impl Snapshot {
+    /// The version of the protocol between nodes that everybody speaks who takes part: by it the cluster works.
+    pub fn cluster_version(&self) -> u32 {
+        let nodes = self.placement.nodes().iter();
+        let versions = nodes.map(|node| self.speaks(node).max);
+        versions.min().unwrap_or(PROTOCOL_MIN)
+    }
+
+    /// What a node has said that it speaks.
+    pub fn speaks(&self, node: &NodeId) -> Speaks {
+        let facts = self.catalog.node(node);
+        facts.map_or_else(Speaks::default, |facts| facts.speaks)
+    }
+
+    /// Whether everybody who takes part speaks a version; the error names who does not.
+    pub fn require(&self, what: &'static str, needed: u32) -> Result<(), TooEarly> {
+        let nodes = self.placement.nodes().iter();
+        let lacking = nodes.filter(|node| self.speaks(node).max < needed);
+        let lacking: Vec<NodeId> = lacking.cloned().collect();
+        match lacking.is_empty() {
+            true => Ok(()),
+            false => Err(TooEarly {
+                what,
+                needed,
+                lacking,
+            }),
+        }
     }
 }
 

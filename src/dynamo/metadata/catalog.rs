@@ -11,6 +11,7 @@ use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
 use super::row::{Edit, Fact, PluginFacts, Row, Subject};
+use crate::limits::operations::UNKNOWN_ROWS_MAX;
 use crate::limits::{
     BUCKETS_MAX, CATALOG_BYTES_MAX, CATALOG_MERGED_TIMES, NODES_KNOWN_MAX, PLUGINS_MAX,
 };
@@ -20,10 +21,14 @@ use xxhash_rust::xxh3::xxh3_64;
 
 mod bounds;
 
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
+/// Its rows have no lengths. Data folders may hold one; nothing writes it any more.
+const FORMAT_BARE: u8 = 1;
+/// A tag and a name.
+const SUBJECT_BYTES_MAX: usize = 512;
 /// Rows of a catalog that is read.
 const ROWS_READ_MAX: usize =
-    CATALOG_MERGED_TIMES * (BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2);
+    CATALOG_MERGED_TIMES * (BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2) + UNKNOWN_ROWS_MAX;
 
 /// Why an edit was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,7 +69,7 @@ impl Catalog {
         let edit = Edit { count, by };
         let is_large = matches!(subject, Subject::Bucket(_) | Subject::Plugin(_));
         let mut edited = self.clone();
-        edited.rows.insert(subject, Row { edit, fact });
+        edited.rows.insert(subject, Row::new(edit, fact));
         edited.check(self, is_large)?;
         *self = edited;
         Ok(())
@@ -197,12 +202,16 @@ impl Catalog {
         xxh3_64(&self.encode())
     }
 
+    /// In the order of the subjects' bytes, which is the same for whoever does not know all of them.
     pub fn encode(&self) -> Bytes {
+        let rows = self.rows.iter();
+        let mut rows: Vec<(Bytes, &Row)> = rows.map(|(s, row)| (s.to_bytes(), row)).collect();
+        rows.sort_by(|(a, _), (b, _)| a.cmp(b));
         let mut writer = Writer::default();
         writer.byte(FORMAT);
-        writer.number(self.rows.len() as u64);
-        for (subject, row) in &self.rows {
-            subject.encode(&mut writer);
+        writer.number(rows.len() as u64);
+        for (subject, row) in rows {
+            writer.bytes(&subject);
             row.encode(&mut writer);
         }
         writer.finish()
@@ -210,19 +219,49 @@ impl Catalog {
 
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
-        reader.format(FORMAT)?;
+        let format = reader.byte()?;
+        if !matches!(format, FORMAT | FORMAT_BARE) {
+            let (found, known) = (format, FORMAT);
+            return Err(DecodeError::Format { found, known });
+        }
         let count = reader.number_max("rows", ROWS_READ_MAX)?;
         let mut rows = BTreeMap::new();
         for _ in 0..count {
-            let subject = Subject::decode(&mut reader)?;
-            let row = Row::decode(&mut reader)?;
+            let (subject, row) = match format {
+                FORMAT => {
+                    let subject = reader.bytes("the subject of a row", SUBJECT_BYTES_MAX)?;
+                    let subject = Subject::from_bytes(subject)?;
+                    let row = Row::decode(&mut reader, &subject)?;
+                    (subject, row)
+                }
+                _ => {
+                    let subject = Subject::decode(&mut reader)?;
+                    (subject, Row::decode_bare(&mut reader)?)
+                }
+            };
             if !row.fact.is_about(&subject) {
                 return Err(DecodeError::Malformed("a row"));
             }
             rows.insert(subject, row);
         }
         reader.finish()?;
-        Ok(Self { rows })
+        let catalog = Self { rows };
+        match catalog.unknown_rows() {
+            found if found > UNKNOWN_ROWS_MAX => Err(DecodeError::TooLarge {
+                what: "unknown rows",
+                found: found as u64,
+                limit: UNKNOWN_ROWS_MAX as u64,
+            }),
+            _ => Ok(catalog),
+        }
+    }
+
+    /// Rows that only a later release understands.
+    pub fn unknown_rows(&self) -> usize {
+        let facts = self.rows.values().map(|row| &row.fact);
+        facts
+            .filter(|fact| matches!(fact, Fact::Unknown(_)))
+            .count()
     }
 }
 

@@ -10,3 +10,6 @@ pub mod facts;
 pub mod grade;
 pub mod row;
 pub mod versions;
+
+#[cfg(test)]
+mod later_releases;

@@ -1,5 +1,8 @@
 //! One row of the metadata: what it is about, which edit it is, and what it says.
 //!
+//! A later release may have rows that this one does not know, and may say more in those that it knows: both are kept as
+//! they are and passed on, so that nodes of two releases hold the same catalog.
+//!
 //! Invariant: of two edits of one row every node keeps the same one; no clock is asked (law 3).
 
 use super::super::bucket::Properties;
@@ -8,7 +11,9 @@ use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
 use super::grade::Graded;
-use crate::limits::{BUCKET_BYTES_MAX, PLUGIN_BYTES_MAX};
+use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
+use crate::limits::{BUCKET_BYTES_MAX, CATALOG_BYTES_MAX, PLUGIN_BYTES_MAX};
+use bytes::Bytes;
 
 /// What a row is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +26,8 @@ pub enum Subject {
     /// How far a node is with its part of it.
     Progress(NodeId),
     Policy,
+    /// Of a later release, in its bytes.
+    Unknown(Bytes),
 }
 
 /// What a row says.
@@ -36,6 +43,8 @@ pub enum Fact {
     Change(Box<Change>),
     Progress(Progress),
     Policy(MembershipPolicy),
+    /// Of a later release, in its bytes.
+    Unknown(Bytes),
 }
 
 /// What a cluster remembers of an uploaded plugin; its bytes are fetched from any node that has them.
@@ -64,6 +73,8 @@ pub struct Edit {
 pub struct Row {
     pub edit: Edit,
     pub fact: Fact,
+    /// What a later release says behind the fact.
+    pub more: Bytes,
 }
 
 const TEXT_BYTES_MAX: usize = 256;
@@ -75,30 +86,67 @@ const TAG_VALIDATOR: u8 = 2;
 const TAG_GRADED: u8 = 4;
 
 impl Row {
+    pub fn new(edit: Edit, fact: Fact) -> Self {
+        let more = Bytes::new();
+        Self { edit, fact, more }
+    }
+
     /// Whether every node prefers this row to `other`. What was removed stays removed, whoever edits it elsewhere
     /// meanwhile; only the next generation of its name takes its place.
     pub fn wins_over(&self, other: &Row) -> bool {
-        let rank = |row: &Row| {
-            let mut writer = Writer::default();
-            row.fact.encode(&mut writer);
-            (row.fact.life(), row.edit.clone(), writer.finish())
-        };
+        let rank = |row: &Row| (row.fact.life(), row.edit.clone(), row.encode_fact());
         rank(self) > rank(other)
     }
 
+    pub(super) fn encode_fact(&self) -> Bytes {
+        let mut writer = Writer::default();
+        self.fact.encode(&mut writer);
+        writer.raw(&self.more);
+        writer.finish()
+    }
+
+    /// Each part behind its length, so that whoever does not know it can keep it.
     pub fn encode(&self, writer: &mut Writer) {
         writer.number(self.edit.count);
         writer.node(&self.edit.by);
-        self.fact.encode(writer);
+        writer.bytes(&self.encode_fact());
     }
 
-    pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
+    pub fn decode(reader: &mut Reader, subject: &Subject) -> Result<Self, DecodeError> {
+        let edit = Edit::decode(reader)?;
+        let bytes = reader.bytes("a fact", CATALOG_BYTES_MAX)?;
+        let unknown = |bytes: Bytes| match bytes.len() {
+            found if found > UNKNOWN_ROW_BYTES_MAX => Err(DecodeError::TooLarge {
+                what: "an unknown fact",
+                found: found as u64,
+                limit: UNKNOWN_ROW_BYTES_MAX as u64,
+            }),
+            _ => Ok(Self::new(edit.clone(), Fact::Unknown(bytes))),
+        };
+        if let Subject::Unknown(_) = subject {
+            return unknown(bytes);
+        }
+        let mut reader = Reader::new(bytes.clone());
+        let fact = match Fact::decode(&mut reader) {
+            Ok(fact) => fact.complete(&mut reader)?,
+            Err(DecodeError::Unknown(_)) => return unknown(bytes),
+            Err(error) => return Err(error),
+        };
+        let more = reader.bytes_left(UNKNOWN_ROW_BYTES_MAX)?;
+        Ok(Self { edit, fact, more })
+    }
+
+    /// As rows were stored before they had lengths.
+    pub fn decode_bare(reader: &mut Reader) -> Result<Self, DecodeError> {
+        Ok(Self::new(Edit::decode(reader)?, Fact::decode(reader)?))
+    }
+}
+
+impl Edit {
+    fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let count = reader.number()?;
         let by = reader.node()?;
-        Ok(Self {
-            edit: Edit { count, by },
-            fact: Fact::decode(reader)?,
-        })
+        Ok(Self { count, by })
     }
 }
 
@@ -123,7 +171,25 @@ impl Subject {
                 writer.node(node);
             }
             Self::Policy => writer.byte(b'y'),
+            Self::Unknown(bytes) => writer.raw(bytes),
         }
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let mut writer = Writer::default();
+        self.encode(&mut writer);
+        writer.finish()
+    }
+
+    /// What the bytes of one subject mean, be it to a later release.
+    pub fn from_bytes(bytes: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes.clone());
+        let subject = match Self::decode(&mut reader) {
+            Err(DecodeError::Unknown(_)) => return Ok(Self::Unknown(bytes)),
+            other => other?,
+        };
+        reader.finish()?;
+        Ok(subject)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
@@ -140,7 +206,7 @@ impl Subject {
             b'c' => Ok(Self::Change),
             b'g' => Ok(Self::Progress(reader.node()?)),
             b'y' => Ok(Self::Policy),
-            _ => Err(DecodeError::Malformed("the subject of a row")),
+            _ => Err(DecodeError::Unknown("row")),
         }
     }
 }
@@ -165,6 +231,7 @@ impl Fact {
                 | (Self::Change(_), Subject::Change)
                 | (Self::Progress(_), Subject::Progress(_))
                 | (Self::Policy(_), Subject::Policy)
+                | (Self::Unknown(_), _)
         )
     }
 
@@ -198,6 +265,18 @@ impl Fact {
                 writer.byte(b'y');
                 policy.encode(writer);
             }
+            Self::Unknown(bytes) => writer.raw(bytes),
+        }
+    }
+
+    /// What was added behind a fact since there are lengths.
+    fn complete(self, reader: &mut Reader) -> Result<Self, DecodeError> {
+        match self {
+            Self::Node(mut facts) => {
+                facts.complete(reader)?;
+                Ok(Self::Node(facts))
+            }
+            other => Ok(other),
         }
     }
 
@@ -212,7 +291,7 @@ impl Fact {
             b'c' => Ok(Self::Change(Box::new(Change::decode(reader)?))),
             b'g' => Ok(Self::Progress(Progress::decode(reader)?)),
             b'y' => Ok(Self::Policy(MembershipPolicy::decode(reader)?)),
-            _ => Err(DecodeError::Malformed("the fact of a row")),
+            _ => Err(DecodeError::Unknown("fact")),
         }
     }
 }

@@ -9,14 +9,14 @@
 
 use super::super::causality::object::Object;
 use super::super::codec::{DecodeError, Reader, Writer};
-use super::super::names::{BucketName, Key};
+use super::super::names::{BucketName, Key, NodeId};
 use super::super::ring::partition::PartitionId;
-use super::layout::{decode_hint_key, hints_range, object_at, object_key, object_range};
+use super::layout::{decode_hint_key, hint_key, hints_range, object_at, object_key, object_range};
 use super::listing::{behind, walk};
 use super::merges::{as_much_as_fits, retained_in};
 use super::record::{Record, Replaced};
 use super::storage::{Storage, StorageError};
-use crate::limits::backup::SAVED_BYTES_MAX;
+use crate::limits::operations::SAVED_BYTES_MAX;
 use crate::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX, RETAINED_MERGES_MAX, SLICE_ITEMS_MAX};
 use bytes::Bytes;
 use std::ops::Range;
@@ -99,6 +99,25 @@ pub fn copies_page(
         range.start = from;
     }
     page(storage, range, |place| Some((partition, object_at(place)?)))
+}
+
+/// What is kept of one key for these nodes.
+pub fn hints_of<'a>(
+    storage: &impl Storage,
+    homes: impl Iterator<Item = &'a NodeId>,
+    partition: PartitionId,
+    key: &Key,
+) -> Vec<(NodeId, Object)> {
+    let mut hints = Vec::new();
+    for home in homes {
+        // One that cannot be believed is none, as for a reader.
+        if let Ok(Some(bytes)) = storage.get(&hint_key(home, partition, key))
+            && let Ok(record) = Record::decode(bytes)
+        {
+            hints.push((home.clone(), record.object));
+        }
+    }
+    hints
 }
 
 /// The place from which the copies behind a key are read.

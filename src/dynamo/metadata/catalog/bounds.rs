@@ -4,8 +4,9 @@
 //!
 //! Invariant: whatever an edit or a merge makes of a catalog can be read again.
 
-use super::super::row::{Row, Subject};
+use super::super::row::{Fact, Row, Subject};
 use super::{Catalog, EditError, ROWS_READ_MAX};
+use crate::limits::operations::UNKNOWN_ROWS_MAX;
 use crate::limits::{
     BUCKETS_MAX, CATALOG_BYTES_MAX, CATALOG_MERGED_TIMES, NODES_KNOWN_MAX, PLUGINS_MAX,
 };
@@ -60,11 +61,21 @@ impl Catalog {
             mine.is_none_or(|mine| row.wins_over(mine))
         };
         let winners: Vec<(Subject, Row)> = other.rows.into_iter().filter(wins).collect();
-        if winners.is_empty() {
+        let mut merged = self.clone();
+        let mut is_changed = false;
+        for (subject, row) in winners {
+            // Of what a later release says only so much is kept.
+            let is_too_many = matches!(row.fact, Fact::Unknown(_))
+                && !merged.rows.contains_key(&subject)
+                && merged.unknown_rows() >= UNKNOWN_ROWS_MAX;
+            if !is_too_many {
+                merged.rows.insert(subject, row);
+                is_changed = true;
+            }
+        }
+        if !is_changed {
             return Ok(false);
         }
-        let mut merged = self.clone();
-        merged.rows.extend(winners);
         let (rows, bytes) = (merged.rows.len(), merged.encode().len());
         if rows > ROWS_READ_MAX || bytes > BYTES_READ_MAX {
             return Err(MergeError { rows, bytes });

@@ -1,4 +1,4 @@
-//! The bounds of backups and restores.
+//! The bounds of what operators do: backups, upgrades, traces.
 //!
 //! Apart from the others because nothing else needs them.
 //!
@@ -29,9 +29,21 @@ pub const BACKUP_BLOCK_BYTES: usize = 256 * 1024;
 /// Buckets that one backup may be limited to by name.
 pub const BACKUP_BUCKETS_MAX: usize = 256;
 
+/// Rows of a later release that a node keeps and passes on.
+pub const UNKNOWN_ROWS_MAX: usize = 4096;
+/// Bytes of a row that a later release says and this one does not know.
+pub const UNKNOWN_ROW_BYTES_MAX: usize = 128 * 1024;
+/// Steps of one traced request; with their names they fit into the headers of a reply.
+pub const TRACE_STEPS_MAX: usize = 48;
+/// Bytes of a step: two node names and some words. All steps together stay below 8 KiB, half of what clients take as headers.
+pub const TRACE_STEP_BYTES_MAX: usize = 160;
+/// A name that a client gives to its request; a UUID, or a few words.
+pub const REQUEST_ID_BYTES_MAX: usize = 64;
+
 const _: () = assert!(
     OBJECT_BYTES_MAX + EXCHANGE_RETAINED_BYTES_MAX + 16 * VALUE_BYTES_MAX + KEY_BYTES_MAX
         < SAVED_BYTES_MAX
 );
 const _: () = assert!(PLUGIN_BYTES_MAX < BACKUP_BLOCK_BYTES_MAX);
 const _: () = assert!(BACKUP_BLOCK_BYTES < BACKUP_BLOCK_BYTES_MAX);
+const _: () = assert!(TRACE_STEPS_MAX * TRACE_STEP_BYTES_MAX < 8 * 1024);
