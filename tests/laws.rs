@@ -151,7 +151,17 @@ async fn every_bad_resolver_is_graded_down_with_a_case_that_replays() {
 #[tokio::test]
 async fn no_good_resolver_is_graded_down() {
     let node = Node::open();
-    let ours = ["shopping-cart", "last-writer", "last-writer.core", "max"];
+    let ours = [
+        "automerge-document",
+        "grow-only-set",
+        "json-merge",
+        "last-writer",
+        "last-writer.core",
+        "max",
+        "observed-remove-set",
+        "pn-counter",
+        "shopping-cart",
+    ];
     let ours = ours.map(|name| (format!("bin/{name}.wasm"), Grade::Lawful));
     let corpus = GOOD.map(|(name, grade)| (of_corpus(name), grade));
     for (file, grade) in ours.into_iter().chain(corpus) {
