@@ -270,7 +270,7 @@ impl Config {
     }
 
     /// Fields that are numbers within bounds: name, value, least, most.
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 8] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 9] {
         let (hints, hint_bytes) = (self.hints_max as u64, self.hint_bytes_max as u64);
         [
             (

@@ -88,6 +88,11 @@ impl<S: Storage> Machine<S> {
         deadline: Millis,
         effects: &mut Vec<Effect>,
     ) {
+        let needed = needed(&request, &admitted.properties);
+        if self.are_too_many_busy(&admitted.seats, needed) {
+            let limit = SHARD_WAITING_MAX;
+            return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
+        }
         let ticket = self.open_put(origin, request, admitted, place, deadline);
         self.with_put(ticket, effects, |put| put.begin());
     }
@@ -107,14 +112,7 @@ impl<S: Storage> Machine<S> {
             true => None,
             false => request.ttl.expires_at_ms(wall_ms, properties.ttl_ms),
         };
-        let needed = Needed {
-            answers: request.w.unwrap_or(properties.w),
-            primaries: request.pw.unwrap_or(properties.pw),
-        };
-        if self.are_too_many_busy(&seats, needed) {
-            let limit = SHARD_WAITING_MAX;
-            return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
-        }
+        let needed = needed(&request, &properties);
         let asked = (request.dw, request.ack);
         let durable = Durable::of(asked, &properties, needed.answers, &self.me);
         let mut panel =
@@ -418,5 +416,13 @@ impl<S: Storage> Machine<S> {
             question,
             timeout_ms,
         });
+    }
+}
+
+/// Whose acknowledgements a put waits for.
+fn needed(request: &PutRequest, properties: &Properties) -> Needed {
+    Needed {
+        answers: request.w.unwrap_or(properties.w),
+        primaries: request.pw.unwrap_or(properties.pw),
     }
 }

@@ -45,6 +45,7 @@ impl<S: Storage> Machine<S> {
                         version: Version::value(Bytes::new(), 0), // In the place of what it merges to.
                         w: None,
                         pw: None,
+                        dw: None,
                         ack: None,
                         ttl: Ttl::Never,
                     };

@@ -22,6 +22,7 @@ impl PutRequest {
             version: Version::tombstone(wall_ms),
             w: None,
             pw: None,
+            dw: None,
             ack: None,
             ttl: Ttl::Bucket,
         }
