@@ -5,7 +5,7 @@ use super::explain::explain;
 use super::inspection;
 use super::membership;
 use super::status;
-use crate::dynamo::machine::router::Activity;
+use crate::dynamo::machine::activity::Activity;
 use crate::dynamo::membership::snapshot::Snapshot;
 use crate::dynamo::names::NodeId;
 use crate::dynamo::ring::member::Member;

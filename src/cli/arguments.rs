@@ -1,6 +1,6 @@
 //! What can be typed.
 
-pub use super::author_arguments::{BuildPlugin, NewPlugin};
+pub use super::author_arguments::{BuildPlugin, NewPlugin, TestPlugin};
 use super::backup_arguments::Backup;
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
 use super::plugin_arguments::Versions;
@@ -376,27 +376,6 @@ pub enum Plugin {
     },
     /// Show one plugin: a file, or a name or digest of the cluster's.
     Inspect { plugin: String },
-}
-
-#[derive(Debug, Args)]
-pub struct TestPlugin {
-    /// A .wasm file, or a folder with `rejoin-plugin.toml`.
-    pub path: PathBuf,
-    /// Folder of fixtures [default: `fixtures` beside the file].
-    #[arg(long, value_name = "FOLDER")]
-    pub fixtures: Option<PathBuf>,
-    /// File that a bucket would hand to the plugin with every call.
-    #[arg(long, value_name = "FILE")]
-    pub params_file: Option<PathBuf>,
-    /// Fuel that a bucket would grant for one call [default: 50 million].
-    #[arg(long, value_name = "UNITS")]
-    pub fuel: Option<u64>,
-    /// Where counterexamples are written to, one file for each law that is broken.
-    #[arg(long, value_name = "FOLDER")]
-    pub evidence: Option<PathBuf>,
-    /// The nodes' limit of an upload [default: 1048576].
-    #[arg(long, value_name = "BYTES")]
-    pub plugin_bytes_max: Option<usize>,
 }
 
 fn name_and_value(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,6 @@
-//! What authors of plugins type: `rejoin plugin new` and `rejoin plugin build`.
+//! What authors of plugins type: `rejoin plugin new`, `build` and `test`.
 //!
-//! Invariant: neither needs a server.
+//! Invariant: none of them needs a server.
 
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -80,4 +80,26 @@ impl Language {
     pub fn of(word: &str) -> Option<Self> {
         Self::from_str(word, false).ok()
     }
+}
+
+/// What `rejoin plugin test` is asked.
+#[derive(Debug, Args)]
+pub struct TestPlugin {
+    /// A .wasm file, or a folder with `rejoin-plugin.toml`.
+    pub path: PathBuf,
+    /// Folder of fixtures [default: `fixtures` beside the file].
+    #[arg(long, value_name = "FOLDER")]
+    pub fixtures: Option<PathBuf>,
+    /// File that a bucket would hand to the plugin with every call.
+    #[arg(long, value_name = "FILE")]
+    pub params_file: Option<PathBuf>,
+    /// Fuel that a bucket would grant for one call [default: 50 million].
+    #[arg(long, value_name = "UNITS")]
+    pub fuel: Option<u64>,
+    /// Where counterexamples are written to, one file for each law that is broken.
+    #[arg(long, value_name = "FOLDER")]
+    pub evidence: Option<PathBuf>,
+    /// The nodes' limit of an upload [default: 1048576].
+    #[arg(long, value_name = "BYTES")]
+    pub plugin_bytes_max: Option<usize>,
 }

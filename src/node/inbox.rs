@@ -13,8 +13,8 @@ use crate::dynamo::coordinator::request::{
 };
 use crate::dynamo::coordinator::restore::RestoreError;
 use crate::dynamo::coordinator::unmerge::{UnmergeError, UnmergeRequest, Unmerged};
+use crate::dynamo::machine::activity::Activity;
 use crate::dynamo::machine::message::Message;
-use crate::dynamo::machine::router::Activity;
 use crate::dynamo::membership::opinions::Suspicion;
 use crate::dynamo::names::{BucketName, Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;

@@ -4,7 +4,7 @@
 
 use super::inbox::{Input, Repairs};
 use super::server::Node;
-use crate::dynamo::machine::router::Activity;
+use crate::dynamo::machine::activity::Activity;
 use crate::dynamo::names::BucketName;
 use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;

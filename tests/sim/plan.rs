@@ -160,7 +160,7 @@ impl Plan {
         }
         // A guest that answers in time only now and then would write at any time, also when all is to be at rest.
         let is_slow = |p: &Properties| {
-            let bound = p.resolver().into_iter().chain(p.validator.as_ref());
+            let bound = p.policy.resolver().into_iter().chain(p.validator.as_ref());
             let slow = [Guest::Slow, Guest::AcceptsSlowly].map(|guest| guest.binding().digest);
             bound
                 .into_iter()

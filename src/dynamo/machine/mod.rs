@@ -4,7 +4,8 @@
 //!
 //! Invariant: `step` with the same events in the same order gives the same effects.
 
-pub mod background;
+pub mod activity;
+mod background;
 pub mod effect;
 pub mod event;
 pub mod message;
@@ -28,6 +29,7 @@ mod puts;
 mod reaping;
 mod restores;
 mod serving;
+mod storing;
 mod sweeping;
 mod turn;
 mod unmerging;

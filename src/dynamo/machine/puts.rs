@@ -5,16 +5,14 @@
 use super::super::bucket::{Properties, check_durable};
 use super::super::coordinator::durable::Durable;
 use super::super::coordinator::forward::{Forward, Resort};
-use super::super::coordinator::merge::Store;
 use super::super::coordinator::panel::Panel;
 use super::super::coordinator::put::{self, Origin, Put};
 use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::coordinator::seat::Errand;
 use super::super::coordinator::unmerge::Unmerged;
-use super::super::names::{ClientId, Key, Millis, Ticket};
+use super::super::names::{ClientId, Millis, Ticket};
 use super::super::reconcile::question::Question;
-use super::super::replica::copy::{CoordinateError, Coordinated};
 use super::super::replica::layout::Place;
 use super::super::replica::record::Replaced;
 use super::super::replica::storage::{Storage, StorageError};
@@ -182,7 +180,12 @@ impl<S: Storage> Machine<S> {
     }
 
     /// Sends what was stored to the replicas, or to those in their place.
-    fn write_at(&mut self, ticket: Ticket, errands: Vec<Errand>, effects: &mut Vec<Effect>) {
+    pub(super) fn write_at(
+        &mut self,
+        ticket: Ticket,
+        errands: Vec<Errand>,
+        effects: &mut Vec<Effect>,
+    ) {
         let me = &self.me;
         let errands = errands.into_iter().filter(|errand| errand.to != *me);
         for Errand { to, hint_for } in errands {
@@ -295,78 +298,6 @@ impl<S: Storage> Machine<S> {
                 self.reply_put(origin, Err(error), effects);
             }
         }
-    }
-
-    pub(super) fn store(&mut self, ticket: Ticket, store: Store, effects: &mut Vec<Effect>) {
-        let Some(put) = self.desk.put(ticket) else {
-            return;
-        };
-        let (key, place) = (put.request.key.clone(), put.place().clone());
-        let partition = self.view.placement.partition_of(&key);
-        if place == Place::Home && self.has_handed_over(&key) {
-            let error = "this node has handed the partition over".to_owned();
-            return self.leave_to_others(ticket, StorageError::ReadOnly(error), effects);
-        }
-        if !self.is_unchanged(ticket, &store) {
-            let error = PutError::NotStored("the key was written meanwhile".to_owned());
-            return self.end_put(ticket, Err(error), effects);
-        }
-        let Store {
-            context,
-            version,
-            merge,
-        } = store;
-        match self
-            .copies
-            .coordinate(&place, partition, &key, &context, version, merge)
-        {
-            Ok(coordinated) => {
-                self.note_hint(&place);
-                self.count_merge(ticket);
-                self.replicate(ticket, &key, coordinated, effects);
-            }
-            Err(CoordinateError::Storage(error)) => self.leave_to_others(ticket, error, effects),
-            Err(CoordinateError::MaybeStored(reason)) => {
-                self.with_put(ticket, effects, |put| put.on_maybe_stored(reason));
-            }
-            Err(error) => {
-                let error = PutError::TooLarge(error.to_string());
-                self.end_put(ticket, Err(error), effects);
-            }
-        }
-    }
-
-    /// The owners may have changed since a put was admitted: its guest took a while.
-    fn has_handed_over(&self, key: &Key) -> bool {
-        let copies = self.view.copies_of(key);
-        copies.is_some_and(|n| !self.view.seats(key, n).primaries.contains(&self.me))
-    }
-
-    /// Sends the stored object to the panel, and to those who will keep the key, who are not waited for; the
-    /// local copy acknowledges like a remote one.
-    pub(super) fn replicate(
-        &mut self,
-        ticket: Ticket,
-        key: &Key,
-        coordinated: Coordinated,
-        effects: &mut Vec<Effect>,
-    ) {
-        let (late, me) = (self.late(), self.me.clone());
-        let Some(put) = self.desk.put(ticket) else {
-            return;
-        };
-        let ack = put.ack_of(&me);
-        put.on_stored(coordinated, late);
-        let panel = put.take_errands();
-        let n = self
-            .view
-            .properties(key)
-            .map_or(0, |properties| properties.n);
-        let pending = self.view.seats(key, n).pending.into_iter();
-        let pending: Vec<Errand> = pending.map(|to| Errand { to, hint_for: None }).collect();
-        self.write_at(ticket, panel, effects);
-        self.write_at(ticket, pending, effects);
-        self.acknowledge(me, ticket, Ok(()), ack, effects);
     }
 
     pub(super) fn end_put(

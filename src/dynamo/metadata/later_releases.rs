@@ -51,8 +51,8 @@ fn a_row_of_a_later_release_is_kept_merged_and_passed_on_as_it_is() {
         assert_eq!(future.unknown_rows(), 1);
         assert_eq!(future.encode(), bytes);
         let mut here = with_bucket(Catalog::default(), "notes");
-        assert!(here.merge(future.clone()));
-        assert!(!here.merge(future), "once");
+        assert_eq!(here.merge(future.clone()), Ok(true));
+        assert_eq!(here.merge(future), Ok(false), "once");
         assert_eq!(Catalog::decode(here.encode()), Ok(here.clone()));
         let edited = with_bucket(here, "dolls");
         assert_eq!(edited.unknown_rows(), 1, "an edit of another row leaves it");

@@ -19,42 +19,12 @@ use super::fingerprint::{Noted, fingerprint};
 use super::layout::Place;
 use super::ledger::Ledger;
 use super::record::{Provenance, Record, Replaced};
+pub use super::refusal::{CoordinateError, WriteError};
 use super::storage::{Batch, Storage, StorageError};
 use super::vouches::Vouches;
 use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Why an object that arrived was not merged. The copy is what it was.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum WriteError {
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// What no decoder would read again must not be stored.
-    #[error(
-        "the object would have {actors} actors and {siblings} siblings, the limits are {ACTORS_MAX} and {SIBLINGS_MAX}; get the key and put with its context"
-    )]
-    Unreadable { actors: usize, siblings: usize },
-}
-
-/// Why a coordinated write was not made. Nothing was stored, but for `MaybeStored`.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CoordinateError {
-    /// Another replica may do better.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The engine failed while it wrote: the write may be there, now or after a restart.
-    #[error("the storage failed while it wrote: {0}")]
-    MaybeStored(String),
-    #[error(
-        "the object would have {found} actors, the limit is {ACTORS_MAX}; write to another key"
-    )]
-    TooManyActors { found: usize },
-    #[error(
-        "the object would have {found} bytes in {siblings} siblings, the limit is {OBJECT_BYTES_MAX}; get the key and put with its context"
-    )]
-    ObjectTooLarge { found: usize, siblings: usize },
-}
 
 /// A coordinated write as it now stands in the local copy.
 #[derive(Debug, Clone, PartialEq, Eq)]

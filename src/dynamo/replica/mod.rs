@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod listing;
 pub mod merges;
 pub mod record;
+mod refusal;
 pub mod removal;
 pub mod saved;
 pub mod storage;

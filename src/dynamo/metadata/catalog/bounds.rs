@@ -84,3 +84,78 @@ impl Catalog {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::bucket::Properties;
+    use super::super::super::super::names::{BucketName, NodeId};
+    use super::super::super::row::Edit;
+    use super::*;
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).expect("a good name")
+    }
+
+    /// A side that has as many buckets as it may, all of its own.
+    fn full(of: &str) -> Catalog {
+        let mut catalog = Catalog::default();
+        for number in 0..BUCKETS_MAX {
+            let name = BucketName::new(&format!("{of}-{number}")).expect("a good name");
+            let (edit, fact) = (
+                Edit {
+                    count: 1,
+                    by: node(of),
+                },
+                Fact::Bucket(Properties::default()),
+            );
+            catalog
+                .rows
+                .insert(Subject::Bucket(name), Row::new(edit, fact));
+        }
+        catalog
+    }
+
+    fn named(name: &str) -> Subject {
+        Subject::Bucket(BucketName::new(name).expect("a good name"))
+    }
+
+    #[test]
+    fn two_full_sides_merge_to_what_is_read_again_and_can_still_be_edited() {
+        let (mut both, right) = (full("a"), full("b"));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
+        assert_eq!(added, Err(EditError::Buckets));
+        assert_eq!(both.merge(right), Ok(true));
+        assert_eq!(Catalog::decode(both.encode()).as_ref(), Ok(&both));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
+        assert_eq!(added, Err(EditError::Buckets));
+        let removed = Fact::Removed { generation: 0 };
+        assert_eq!(both.edit(named("b-7"), removed, node("a")), Ok(()));
+        assert_eq!(
+            both.edit(Subject::Policy, Fact::Policy(both.policy()), node("a")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_merged() {
+        let mut most = full("a");
+        assert_eq!(most.merge(full("b")), Ok(true));
+        while most.rows.len() < ROWS_READ_MAX {
+            let name = format!("c-{}", most.rows.len());
+            let row = most.rows[&named("a-1")].clone();
+            most.rows.insert(named(&name), row);
+        }
+        assert!(Catalog::decode(most.encode()).is_ok());
+        let before = most.hash();
+        assert!(most.merge(full("d")).is_err());
+        assert_eq!(most.hash(), before);
+    }
+}
