@@ -9,7 +9,7 @@ export interface Sibling {
   value: Uint8Array;
   contentType: string;
   metadata: [string, string][];
-  writtenAtMs: bigint;
+  writtenAtMs: number;
   extras: Extra[];
 }
 

@@ -40,7 +40,7 @@ const sample = (...values: string[]): Sample => ({
     value: bytes(value),
     contentType: "text/plain",
     metadata: [],
-    writtenAtMs: 1700000000000n,
+    writtenAtMs: 1700000000000,
     extras: [],
   })),
   params: bytes(""),

@@ -111,7 +111,7 @@ const ASSEMBLYSCRIPT: Template = Template {
 const JAVASCRIPT: Template = Template {
     language: "JavaScript",
     source: "resolver.js",
-    needs: "jco (`npm install -g @bytecodealliance/jco`), which puts the engine QuickJS into the plugin; nodes need `plugin_bytes_max` raised to 2 MiB",
+    needs: "jco (`npm install -g @bytecodealliance/jco`), which puts the engine QuickJS into the plugin; nodes need `plugin_bytes_max` raised to 8 MiB",
     files: &[(
         "resolver.js",
         text!("plugins/templates/javascript/resolver.js"),
@@ -121,7 +121,7 @@ const JAVASCRIPT: Template = Template {
 const TYPESCRIPT: Template = Template {
     language: "TypeScript",
     source: "resolver.ts",
-    needs: "tsc and jco (`npm install -g typescript @bytecodealliance/jco`), which puts the engine QuickJS into the plugin; nodes need `plugin_bytes_max` raised to 2 MiB",
+    needs: "tsc and jco (`npm install -g typescript @bytecodealliance/jco`), which puts the engine QuickJS into the plugin; nodes need `plugin_bytes_max` raised to 8 MiB",
     files: &[
         (
             "resolver.ts",
@@ -155,7 +155,7 @@ const WAT: Template = Template {
 const GO: Template = Template {
     language: "Go",
     source: "resolver.go",
-    needs: "Go 1.24 (https://go.dev/dl) and wasm-merge (the package binaryen, or `npm install -g binaryen`), which answers Go's questions to an operating system; nodes need `plugin_bytes_max` raised to 2 MiB",
+    needs: "Go 1.24 (https://go.dev/dl) and wasm-merge (the package binaryen, or `npm install -g binaryen`), which answers Go's questions to an operating system; nodes need `plugin_bytes_max` raised to 32 MiB",
     files: &[
         ("resolver.go", text!("plugins/templates/go/resolver.go")),
         ("rejoin.go", text!("plugins/templates/go/rejoin.go")),

@@ -7,11 +7,13 @@ use super::host::Host;
 use super::{Budget, Phase};
 use crate::dynamo::names::Digest;
 use crate::dynamo::reconcile::answer::{GuestFailure, shown};
-use crate::limits::GUEST_INIT_FUEL;
+use crate::limits::{GUEST_HANDLES_MAX, GUEST_INIT_FUEL};
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 
 /// How Wasmtime says that a guest handed over more than `Store::set_hostcall_fuel`; a test holds it to it.
 const TOO_MUCH_DATA: &str = "fuel allocated for hostcalls has been exhausted";
+/// How Wasmtime says that a guest made more than `GUEST_HANDLES_MAX`; a test holds it to it.
+const TOO_MANY_HANDLES: &str = "store handle limit exceeded";
 /// Functions of the guest that are named in the message of a trap.
 const FRAMES_SHOWN: usize = 4;
 
@@ -59,6 +61,10 @@ fn without_trap(
     let message = error.root_cause().to_string();
     if error.is::<PoolConcurrencyLimitError>() {
         return GuestFailure::Host { digest, message };
+    }
+    if message.contains(TOO_MANY_HANDLES) {
+        let message = format!("it made more than {GUEST_HANDLES_MAX} handles between its parts");
+        return GuestFailure::Trap { digest, message };
     }
     let message = match (phase, host.refused) {
         (Phase::Start, Some(what)) => {
