@@ -4,6 +4,8 @@
 //! after every restart each key must show a number that is at least the last one acknowledged. Emulates no
 //! power loss: `tests/storage_sled.rs` and `docs/decisions/0003-durable-sled.md` are about that.
 //!
+//! Nodes are also stopped in turn, all killed at once, and killed while a member joins and leaves.
+//!
 //! `REJOIN_SEED` repeats a run's choices, `REJOIN_KILL_CYCLES` sets the number of kills.
 //!
 //! Invariant: the checker can fail: the last test makes it find writes that a store without a disk forgot.
@@ -20,6 +22,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use rejoin::config::StorageEngine;
 use rejoin::wire::proto::v1 as proto;
+use rejoin::wire::proto::v1::change_request::Wish;
 use stage::{Node, Stage, getting, putting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -163,6 +166,14 @@ async fn losses(writers: &[Writer], node: &Node) -> Vec<Loss> {
     losses
 }
 
+/// How a node ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    Kill,
+    /// As an operator does it, with time to finish.
+    Stop,
+}
+
 /// A cluster, its writers, and the dice that decide who is killed when.
 struct Game {
     stage: Stage,
@@ -173,8 +184,17 @@ struct Game {
 
 impl Game {
     async fn start(storage: StorageEngine, nodes: usize, ack: proto::Ack) -> Self {
+        Self::with_spares(storage, (nodes, 0), ack).await
+    }
+
+    /// Nodes, and others that can join.
+    async fn with_spares(
+        storage: StorageEngine,
+        (nodes, spares): (usize, usize),
+        ack: proto::Ack,
+    ) -> Self {
         let mut dice = seeded();
-        let stage = Stage::stored_in(storage, nodes).await;
+        let stage = Stage::with_spares(storage, nodes, spares).await;
         let writer = |number| Writer::new(number, &mut dice, ack);
         let writers = (0..WRITERS).map(writer).collect();
         let game = Self {
@@ -188,7 +208,7 @@ impl Game {
     }
 
     async fn create_bucket(&self, ack: proto::Ack) {
-        let nodes = self.stage.cluster.names().count() as u32;
+        let nodes = self.stage.nodes().await.len() as u32;
         let properties = proto::Properties {
             n: Some(nodes),
             ack: ack.into(),
@@ -199,6 +219,11 @@ impl Game {
 
     /// Writes, kills these nodes at some moment, goes on with the others, and starts the killed again.
     async fn kill_and_restart(&mut self, victims: &[usize]) {
+        self.end_and_restart(Blow::Kill, victims).await;
+    }
+
+    /// As above, whichever way they end.
+    async fn end_and_restart(&mut self, blow: Blow, victims: &[usize]) {
         let cycle = Arc::new(Cycle::default());
         let nodes = self.stage.nodes().await;
         let writing: Vec<_> = std::mem::take(&mut self.writers)
@@ -207,7 +232,13 @@ impl Game {
             .collect();
         self.wait_for_some(&cycle).await;
         for victim in victims {
-            self.stage.kill(*victim).await;
+            match blow {
+                Blow::Kill => self.stage.kill(*victim).await,
+                Blow::Stop => {
+                    let stopped = self.stage.cluster.stop_node(*victim).await;
+                    assert!(stopped.expect("it can be stopped"), "{victim} stops well");
+                }
+            }
         }
         if victims.len() < nodes.len() {
             self.wait_for_some(&cycle).await;
@@ -237,11 +268,9 @@ impl Game {
 
     /// Asks a node that the dice choose for every key.
     async fn check(&mut self, when: &str) {
-        let place = self
-            .dice
-            .random_range(0..self.stage.cluster.names().count());
-        let node = self.stage.node(place).await;
-        let losses = losses(&self.writers, &node).await;
+        let nodes = self.stage.nodes().await;
+        let node = &nodes[self.dice.random_range(0..nodes.len())];
+        let losses = losses(&self.writers, node).await;
         assert!(losses.is_empty(), "{when}, lost: {losses:#?}");
     }
 
@@ -279,6 +308,66 @@ async fn no_durable_write_of_three_nodes_is_lost_to_kill_9_of_one_or_all() {
     }
     game.report(cycles);
     game.stage.end().await;
+}
+
+#[tokio::test]
+async fn no_durable_write_is_lost_when_all_nodes_are_restarted_in_turn() {
+    let mut game = Game::start(StorageEngine::Sled, 3, proto::Ack::Durable).await;
+    let rounds = cycles(1);
+    for round in 1..=rounds {
+        for victim in 0..3 {
+            game.end_and_restart(Blow::Stop, &[victim]).await;
+            game.check(&format!("in round {round}, after {victim}"))
+                .await;
+        }
+    }
+    game.report(3 * rounds);
+    game.stage.end().await;
+}
+
+#[tokio::test]
+async fn no_durable_write_is_lost_when_the_whole_cluster_is_killed_again_and_again() {
+    let mut game = Game::start(StorageEngine::Sled, 3, proto::Ack::Durable).await;
+    let cycles = cycles(3);
+    for cycle in 1..=cycles {
+        game.kill_and_restart(&[0, 1, 2]).await;
+        game.check(&format!("after kill {cycle} of all")).await;
+    }
+    game.report(cycles);
+    game.stage.end().await;
+}
+
+#[tokio::test]
+async fn no_durable_write_is_lost_to_kills_while_a_member_joins_and_leaves() {
+    let ack = proto::Ack::Durable;
+    let mut game = Game::with_spares(StorageEngine::Sled, (3, 1), ack).await;
+    game.stage.restart(3).await; // With the token it joins by itself, once.
+    game.stage.node(0).await.settles_with(4).await;
+    let cycles = cycles(2).div_ceil(2);
+    for cycle in 1..=cycles {
+        for (wish, members) in [
+            (Wish::Leave("n4".to_owned()), 3),
+            (Wish::Join(newcomer()), 4),
+        ] {
+            let changed = game.stage.node(0).await.change(wish, true).await;
+            assert!(changed.is_committed);
+            let victim = game.dice.random_range(0..3);
+            game.kill_and_restart(&[victim]).await;
+            let when = format!("in cycle {cycle}, on the way to {members} members");
+            game.check(&when).await;
+            game.stage.node(0).await.settles_with(members).await;
+            game.check(&format!("in cycle {cycle}, with {members} members"))
+                .await;
+        }
+    }
+    game.report(2 * cycles);
+    game.stage.end().await;
+}
+
+fn newcomer() -> proto::Nodes {
+    proto::Nodes {
+        nodes: vec!["n4".to_owned()],
+    }
 }
 
 /// The control: buffered writes to memory must be missed, or the checker sees nothing.
