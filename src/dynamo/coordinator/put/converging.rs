@@ -38,7 +38,9 @@ impl Put {
     pub(super) fn converge(&mut self, local: &Object) -> Step {
         let wall_ms = self.request.version.written_at_ms;
         let policy = &self.properties.policy;
+        let epoch = self.properties.activation.epoch;
         let merge = Merge::within(local, policy, wall_ms);
+        let merge = merge.map(|merge| merge.at(&self.me, epoch));
         match (policy, merge) {
             (Policy::LastWriteWins, Some(merge)) => match merge.by_write_time(wall_ms) {
                 Some(store) => self.store_merged(store, 0),
