@@ -1,20 +1,27 @@
-//! How much of a raw append log's rate of durable puts the sled engine reaches, in the same run.
+//! How much of a raw append log's rate of durable puts the engines reach, in the same run.
 //!
-//! 64 writers put 1 KiB each and wait; one committer syncs for all who wait, as a node does. Prints both
-//! rates, the CPU per put, and their ratio, which is the figure to compare: the rates are the disk's.
+//! One writer, then 64, put 1 KiB each and wait; one committer syncs for all who wait, as a node does. Prints
+//! the rates, the CPU per put, and their ratios, which are the figures to compare: the rates are the disk's.
+//! Then the bytes on disk of each engine after the same keys were overwritten some times, over the live ones.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rejoin::dynamo::replica::storage::{Batch, Storage};
 use rejoin::storage::durability;
-use rejoin::storage::sled_engine::{Options, SledStorage};
+use rejoin::storage::opening::Options;
+use rejoin::storage::redb_engine::RedbStorage;
+use rejoin::storage::sled_engine::SledStorage;
 use std::fs::File;
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Condvar, Mutex};
 use std::time::Instant;
 
-const WRITERS: u64 = 64;
-const PUTS: u64 = 300;
+const MANY: u64 = 64;
+const PUTS: u64 = 200;
+const ROUNDS: u64 = 3;
+const CHURN_KEYS: u64 = 10_000;
+const CHURN_ROUNDS: u64 = 7;
 const VALUE: [u8; 1024] = [7; 1024];
 
 /// Puts that asked for a sync, and puts that have it. Held only to count.
@@ -53,12 +60,12 @@ impl Committer {
 }
 
 /// Puts a second.
-fn measure(name: &str, put: impl Fn(u64) + Sync, sync: impl FnMut() + Send) -> f64 {
+fn measure(name: &str, writers: u64, put: impl Fn(u64) + Sync, sync: impl FnMut() + Send) -> f64 {
     let committer = Committer::default();
     let (start, cpu) = (Instant::now(), cpu_us());
     std::thread::scope(|scope| {
         let (put, committer) = (&put, &committer);
-        for writer in 0..WRITERS {
+        for writer in 0..writers {
             scope.spawn(move || {
                 for n in 0..PUTS {
                     put(writer * PUTS + n);
@@ -66,9 +73,9 @@ fn measure(name: &str, put: impl Fn(u64) + Sync, sync: impl FnMut() + Send) -> f
                 }
             });
         }
-        scope.spawn(move || committer.sync_until(WRITERS * PUTS, sync));
+        scope.spawn(move || committer.sync_until(writers * PUTS, sync));
     });
-    let puts = (WRITERS * PUTS) as f64;
+    let puts = (writers * PUTS) as f64;
     let rate = puts / start.elapsed().as_secs_f64();
     println!(
         "{name}: {rate:.0} puts/s, {:.1} us CPU each",
@@ -90,7 +97,7 @@ fn cpu_us() -> f64 {
 
 fn batch(round: u64, n: u64) -> Batch {
     let mut batch = Batch::default();
-    let key = (round * WRITERS * PUTS + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let key = (round * MANY * PUTS + n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     batch.put(
         Bytes::from(format!("{key:032x}")),
         Bytes::from_static(&VALUE),
@@ -98,28 +105,89 @@ fn batch(round: u64, n: u64) -> Batch {
     batch
 }
 
+/// Puts a second of an engine.
+fn rate<S>(name: &str, writers: u64, round: u64, storage: &S) -> f64
+where
+    S: Storage + Clone + Send + Sync,
+{
+    let mut committer = storage.clone();
+    measure(
+        name,
+        writers,
+        |n| storage.clone().apply(batch(round, n)).expect("applies"),
+        move || committer.sync().expect("syncs"),
+    )
+}
+
+/// Overwrites the same keys, with a sync for every 64.
+fn churn(storage: &mut impl Storage) -> Result<()> {
+    for round in 0..CHURN_ROUNDS {
+        for n in 0..CHURN_KEYS {
+            let mut batch = Batch::default();
+            let key = format!("{:032x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            batch.put(Bytes::from(key), Bytes::from(vec![round as u8; 1024]));
+            storage.apply(batch)?;
+            if n % 64 == 0 {
+                storage.sync()?;
+            }
+        }
+    }
+    Ok(storage.sync()?)
+}
+
+/// Bytes that the files of a folder take on the disk.
+fn taken(folder: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        bytes += match path.is_dir() {
+            true => taken(&path)?,
+            false => std::os::unix::fs::MetadataExt::blocks(&path.metadata()?) * 512,
+        };
+    }
+    Ok(bytes)
+}
+
 fn main() -> Result<()> {
     durability::install().context("a durable engine needs the filter")?;
     let folder = tempfile::tempdir_in(".").context("the working folder must be on a disk")?;
-    let storage = SledStorage::open(folder.path(), Options::default())?.storage;
-    for round in 0..3 {
-        let log = File::create(folder.path().join("log"))?;
-        let raw = measure(
-            "raw log",
-            |_| {
-                (&log)
-                    .write_all(&[&[0; 44][..], &VALUE].concat())
-                    .expect("appends")
-            },
-            || log.sync_data().expect("syncs"),
-        );
-        let mut committer = storage.clone();
-        let sled = measure(
-            "sled",
-            |n| storage.clone().apply(batch(round, n)).expect("applies"),
-            move || committer.sync().expect("syncs"),
-        );
-        println!("sled reaches {:.0} % of the raw log", 100.0 * sled / raw);
+    let path = |name: &str| folder.path().join(name);
+    let sled = SledStorage::open(&path("sled"), Options::default())?.storage;
+    let redb = RedbStorage::open(&path("redb"), Options::default())?.storage;
+    for writers in [1, MANY] {
+        println!("{writers} writers");
+        for round in 0..ROUNDS {
+            let log = File::create(path("log"))?;
+            let append = |_| {
+                let record = [&[0; 44][..], &VALUE].concat();
+                (&log).write_all(&record).expect("appends");
+            };
+            let raw = measure("raw log", writers, append, || {
+                log.sync_data().expect("syncs")
+            });
+            let sled = rate("sled", writers, round, &sled);
+            let redb = rate("redb", writers, round, &redb);
+            let of_raw = |rate: f64| 100.0 * rate / raw;
+            println!(
+                "of the raw log: sled {:.0} %, redb {:.0} %; sled over redb {:.2}",
+                of_raw(sled),
+                of_raw(redb),
+                sled / redb
+            );
+        }
     }
+    let live = (CHURN_KEYS * (1024 + 32)) as f64;
+    let mut churned = SledStorage::open(&path("sled-churn"), Options::default())?.storage;
+    churn(&mut churned)?;
+    println!(
+        "sled takes {:.1} times the live bytes",
+        taken(&path("sled-churn"))? as f64 / live
+    );
+    let mut churned = RedbStorage::open(&path("redb-churn"), Options::default())?.storage;
+    churn(&mut churned)?;
+    println!(
+        "redb takes {:.1} times the live bytes",
+        taken(&path("redb-churn"))? as f64 / live
+    );
     Ok(())
 }

@@ -335,6 +335,10 @@ pub const COMPILE_WALL_MS: u64 = 20_000;
 pub const RESOLVED_SLACK_BYTES: usize = 64 * 1024;
 /// A guest's own words (reasons, refusals, panics) that are shown to people.
 pub const GUEST_TEXT_BYTES_MAX: usize = 1024;
+/// Applied bytes that an engine gathers before it writes them unasked; a second of a busy node.
+pub const STORAGE_BUFFER_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Items that a scrub reads before it rests; some of them may be as large as an object.
+pub const SCRUB_SLICE_ITEMS: usize = 64;
 
 const _: () = assert!(OBJECT_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(LIST_ITEMS_MAX * KEY_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);

@@ -123,11 +123,6 @@ const IGNORED: &[(&str, &str)] = &[];
 /// Imports that close a circle, and what they are for.
 const CIRCLES: &[(&str, &str, &str)] = &[
     (
-        "storage::sled_engine::open",
-        "storage::sled_engine",
-        "builds the `Engine` that its parent serves",
-    ),
-    (
         "wasm::guest::failure",
         "wasm::guest",
         "`Budget` and `Phase` of the call that went wrong",

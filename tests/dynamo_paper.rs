@@ -27,7 +27,9 @@ use rejoin::dynamo::ring::partition::{Partitions, Token};
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
 use rejoin::storage::memory::MemoryStorage;
-use rejoin::storage::sled_engine::{Durability, Options, SledStorage};
+use rejoin::storage::opening::{Durability, Options};
+use rejoin::storage::redb_engine::RedbStorage;
+use rejoin::storage::sled_engine::SledStorage;
 use stage::{play, play_on};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -390,10 +392,15 @@ fn s5_d28_every_engine_gives_the_same_transcript() {
     assert_eq!(play_on(&script, |_| MemoryStorage::new()), on_the_stage);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let sled = |node: &str| {
-        let opened = SledStorage::open(&folder.path().join(node), volatile());
+        let opened = SledStorage::open(&folder.path().join("sled").join(node), volatile());
         opened.expect("a new folder opens").storage
     };
     assert_eq!(play_on(&script, sled), on_the_stage);
+    let redb = |node: &str| {
+        let opened = RedbStorage::open(&folder.path().join("redb").join(node), volatile());
+        opened.expect("a new folder opens").storage
+    };
+    assert_eq!(play_on(&script, redb), on_the_stage);
 }
 
 /// A transcript has no power loss, so nothing has to be synced for it.

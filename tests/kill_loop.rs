@@ -2,7 +2,7 @@
 //!
 //! Writers put growing numbers under their keys while nodes are killed at seeded moments and started again;
 //! after every restart each key must show a number that is at least the last one acknowledged. Emulates no
-//! power loss: `tests/storage_sled.rs` and `docs/decisions/0003-durable-sled.md` are about that.
+//! power loss: `tests/power_loss.rs` and `docs/decisions/0003-durable-sled.md` are about that.
 //!
 //! Nodes are also stopped in turn, all killed at once, and killed while a member joins and leaves.
 //!
@@ -284,6 +284,18 @@ impl Game {
 async fn no_durable_write_of_a_single_node_is_lost_to_kill_9() {
     let mut game = Game::start(StorageEngine::Sled, 1, proto::Ack::Durable).await;
     let cycles = cycles(25);
+    for cycle in 1..=cycles {
+        game.kill_and_restart(&[0]).await;
+        game.check(&format!("after kill {cycle}")).await;
+    }
+    game.report(cycles);
+    game.stage.end().await;
+}
+
+#[tokio::test]
+async fn no_durable_write_of_a_single_node_on_redb_is_lost_to_kill_9() {
+    let mut game = Game::start(StorageEngine::Redb, 1, proto::Ack::Durable).await;
+    let cycles = cycles(10);
     for cycle in 1..=cycles {
         game.kill_and_restart(&[0]).await;
         game.check(&format!("after kill {cycle}")).await;

@@ -3,31 +3,43 @@
 //! A random history of batches, scans, syncs and reopenings must look the same on an engine as on a
 //! `BTreeMap`. Values reach beyond one chunk, so that runs are written, replaced and removed.
 //!
-//! Does not test durability or corruption: `tests/storage_sled.rs` does.
+//! Does not test durability or corruption: `tests/storage_sled.rs`, `tests/storage_redb.rs` and
+//! `tests/power_loss.rs` do.
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage};
+use rejoin::storage::changes::KEY_BYTES_MAX;
 use rejoin::storage::memory::MemoryStorage;
-use rejoin::storage::sled_engine::{Durability, KEY_BYTES_MAX, Options, SledStorage};
+use rejoin::storage::opening::{Durability, Options};
+use rejoin::storage::redb_engine::RedbStorage;
+use rejoin::storage::sled_engine::SledStorage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-fn open(folder: &Path) -> SledStorage {
-    let options = Options {
+fn buffered() -> Options {
+    Options {
         durability: Durability::Forgone,
         ..Options::default()
-    };
-    SledStorage::open(folder, options)
-        .expect("the folder is free")
-        .storage
+    }
+}
+
+fn sled(folder: &Path) -> SledStorage {
+    let opened = SledStorage::open(folder, buffered());
+    opened.expect("the folder is free").storage
+}
+
+fn redb(folder: &Path) -> RedbStorage {
+    let opened = RedbStorage::open(folder, buffered());
+    opened.expect("the folder is free").storage
 }
 
 /// Runs the claim on every engine.
 fn on_every_engine(claim: impl Fn(&mut dyn Storage)) {
     claim(&mut MemoryStorage::new());
     let folder = tempfile::tempdir().expect("a temporary folder");
-    claim(&mut open(folder.path()));
+    claim(&mut sled(&folder.path().join("sled")));
+    claim(&mut redb(&folder.path().join("redb")));
 }
 
 fn put(storage: &mut dyn Storage, items: &[(&[u8], &[u8])]) {
@@ -227,9 +239,18 @@ proptest! {
     #[test]
     fn sled_is_a_map_over_reopenings(steps in proptest::collection::vec(step(), 1..40)) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        check(&steps, open(folder.path()), |storage| {
+        check(&steps, sled(folder.path()), |storage| {
             drop(storage);
-            open(folder.path())
+            sled(folder.path())
+        });
+    }
+
+    #[test]
+    fn redb_is_a_map_over_reopenings(steps in proptest::collection::vec(step(), 1..40)) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        check(&steps, redb(folder.path()), |storage| {
+            drop(storage);
+            redb(folder.path())
         });
     }
 }

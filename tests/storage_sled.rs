@@ -7,12 +7,13 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 use rejoin::dynamo::replica::storage::{Batch, Storage, StorageError};
 use rejoin::storage::durability::{self, NotDurable};
-use rejoin::storage::sled_engine::{
-    Durability, History, OnLoss, OpenError, Opened, Options, SledStorage,
-};
+use rejoin::storage::opening::{Durability, History, OnLoss, OpenError, Options};
+use rejoin::storage::sled_engine::SledStorage;
 use std::fs;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+
+type Opened = rejoin::storage::opening::Opened<SledStorage>;
 
 fn buffered() -> Options {
     Options {
@@ -210,7 +211,7 @@ fn a_damaged_or_missing_marker_does_not_cost_the_database() {
 fn a_newer_format_is_refused() {
     let folder = folder();
     drop(open(folder.path()));
-    fs::write(folder.path().join("marker"), "rejoin-storage-format 2\n").expect("writes");
+    fs::write(folder.path().join("marker"), "rejoin-storage-format 3\n").expect("writes");
     let refused = SledStorage::open(folder.path(), buffered()).expect_err("it is newer");
     assert!(
         refused.to_string().contains("run the newer release"),
@@ -268,7 +269,7 @@ fn random_value(dice: &mut StdRng) -> Bytes {
 
 /// Keys of up to the longest, that share long prefixes, so that index pages hold long keys too.
 fn random_key(dice: &mut StdRng) -> Bytes {
-    let length = dice.random_range(0..rejoin::storage::sled_engine::KEY_BYTES_MAX - 8);
+    let length = dice.random_range(0..rejoin::storage::changes::KEY_BYTES_MAX - 8);
     let mut key = vec![b'k'; length];
     key.extend_from_slice(&dice.random_range(0..400u64).to_be_bytes());
     key.into()

@@ -1,6 +1,8 @@
 //! Which engine keeps a node's records.
 //!
-//! Knows neither of them.
+//! Knows none of them.
+//!
+//! Invariant: a name that is not one of them is refused with the list.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,8 @@ use serde::{Deserialize, Serialize};
 pub enum StorageEngine {
     /// Embedded sled database in the data folder.
     Sled,
+    /// Embedded redb database in the data folder.
+    Redb,
     /// Nothing survives the process; refuses durable buckets.
     Memory,
 }
@@ -20,9 +24,10 @@ impl TryFrom<String> for StorageEngine {
     fn try_from(name: String) -> Result<Self, String> {
         match name.as_str() {
             "sled" => Ok(Self::Sled),
+            "redb" => Ok(Self::Redb),
             "memory" => Ok(Self::Memory),
             _ => Err(format!(
-                "`storage` is {name:?}; give \"sled\" or \"memory\""
+                "`storage` is {name:?}; give \"sled\", \"redb\" or \"memory\""
             )),
         }
     }

@@ -4,7 +4,10 @@ use crate::config::{Config, StorageEngine};
 use crate::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use crate::storage::health::Health;
 use crate::storage::memory::MemoryStorage;
-use crate::storage::sled_engine::{Durability, History, OnLoss, OpenError, Options, SledStorage};
+use crate::storage::opening::{Durability, History, OnLoss, OpenError, Options};
+use crate::storage::redb_engine::RedbStorage;
+use crate::storage::scrub::Scrubbed;
+use crate::storage::sled_engine::SledStorage;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -12,6 +15,7 @@ use std::ops::Range;
 #[derive(Debug, Clone)]
 pub enum Store {
     Sled(SledStorage),
+    Redb(RedbStorage),
     Memory(MemoryStorage),
 }
 
@@ -20,7 +24,16 @@ impl Store {
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         match config.storage {
             StorageEngine::Memory => Ok(Self::Memory(MemoryStorage::new())),
-            StorageEngine::Sled => open_sled(config),
+            StorageEngine::Sled => {
+                let opened = SledStorage::open(&config.data, options(config))?;
+                tell(&opened.history);
+                Ok(Self::Sled(opened.storage))
+            }
+            StorageEngine::Redb => {
+                let opened = RedbStorage::open(&config.data, options(config))?;
+                tell(&opened.history);
+                Ok(Self::Redb(opened.storage))
+            }
         }
     }
 
@@ -28,6 +41,7 @@ impl Store {
     pub fn is_durable(&self) -> bool {
         match self {
             Self::Sled(sled) => sled.is_durable(),
+            Self::Redb(redb) => redb.is_durable(),
             Self::Memory(_) => false,
         }
     }
@@ -35,30 +49,57 @@ impl Store {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Sled(_) => "sled",
+            Self::Redb(_) => "redb",
             Self::Memory(_) => "memory",
+        }
+    }
+
+    /// An error once anything went wrong; then nothing is written any more.
+    pub fn check(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Sled(sled) => sled.check(),
+            Self::Redb(redb) => redb.check(),
+            Self::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Reads some items of a range and says which are not believed. Memory does not rot.
+    pub fn scrub(&self, range: Range<Bytes>, items_max: usize) -> Result<Scrubbed, StorageError> {
+        match self {
+            Self::Sled(sled) => sled.scrub(range, items_max),
+            Self::Redb(redb) => redb.scrub(range, items_max),
+            Self::Memory(memory) => {
+                let mut scrubbed = Scrubbed::default();
+                for (key, _) in memory.scan(range, items_max)? {
+                    scrubbed.add(key, true, items_max);
+                }
+                Ok(scrubbed)
+            }
         }
     }
 
     pub fn health(&self) -> Health {
         match self {
             Self::Sled(sled) => sled.health(),
+            Self::Redb(redb) => redb.health(),
             Self::Memory(memory) => memory.health(),
         }
     }
 }
 
-fn open_sled(config: &Config) -> Result<Store, OpenError> {
-    let options = Options {
+fn options(config: &Config) -> Options {
+    Options {
         cache_bytes: config.cache_bytes,
         durability: Durability::Required,
-        on_loss: if config.quarantine {
-            OnLoss::Quarantine
-        } else {
-            OnLoss::Refuse
+        on_loss: match config.quarantine {
+            true => OnLoss::Quarantine,
+            false => OnLoss::Refuse,
         },
-    };
-    let opened = SledStorage::open(&config.data, options)?;
-    match opened.history {
+    }
+}
+
+fn tell(history: &History) {
+    match history {
         History::Fresh => tracing::info!("a new database"),
         History::Continued => tracing::info!("an existing database"),
         lost => tracing::error!(
@@ -66,13 +107,13 @@ fn open_sled(config: &Config) -> Result<Store, OpenError> {
             "the database was lost and starts empty; the other replicas have its keys"
         ),
     }
-    Ok(Store::Sled(opened.storage))
 }
 
 impl Storage for Store {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         match self {
             Self::Sled(sled) => sled.get(key),
+            Self::Redb(redb) => redb.get(key),
             Self::Memory(memory) => memory.get(key),
         }
     }
@@ -80,6 +121,7 @@ impl Storage for Store {
     fn scan(&self, range: Range<Bytes>, items_max: usize) -> Result<Vec<Item>, StorageError> {
         match self {
             Self::Sled(sled) => sled.scan(range, items_max),
+            Self::Redb(redb) => redb.scan(range, items_max),
             Self::Memory(memory) => memory.scan(range, items_max),
         }
     }
@@ -87,6 +129,7 @@ impl Storage for Store {
     fn apply(&mut self, batch: Batch) -> Result<(), StorageError> {
         match self {
             Self::Sled(sled) => sled.apply(batch),
+            Self::Redb(redb) => redb.apply(batch),
             Self::Memory(memory) => memory.apply(batch),
         }
     }
@@ -94,6 +137,7 @@ impl Storage for Store {
     fn sync(&mut self) -> Result<(), StorageError> {
         match self {
             Self::Sled(sled) => sled.sync(),
+            Self::Redb(redb) => redb.sync(),
             Self::Memory(memory) => memory.sync(),
         }
     }

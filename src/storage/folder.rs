@@ -3,14 +3,14 @@
 //! ```text
 //! lock                    held while a process uses the folder; its pid is inside, for people
 //! marker                  see marker.rs
-//! sled/                   the engine's own files
+//! sled/ or redb/          the engine's own files
 //! quarantine-<unix>-<n>/  a database that was given up; never deleted by us
 //! ```
 //! Knows nothing of what the engine keeps.
 //!
 //! Invariant: every name that matters is synced, with its folder, before the call that made it returns.
 
-use crate::storage::marker::{FORMAT, Marker, Reading};
+use crate::storage::marker::{EngineName, FORMAT, Marker, Reading};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -35,6 +35,17 @@ pub enum FolderError {
         found: u32,
         known: u32,
     },
+    /// Another engine keeps its database here; nothing was changed.
+    #[error(
+        "the folder {} holds a database of {found}, and this node is configured for {asked}; set \
+         `storage = \"{found}\"`, or give the node another data folder, which its peers will fill",
+        folder.display(), found = found.as_str(), asked = asked.as_str()
+    )]
+    OtherEngine {
+        folder: PathBuf,
+        found: EngineName,
+        asked: EngineName,
+    },
     /// The system refused; nothing is known to be lost.
     #[error("cannot {what} {}: {source}; check permissions and space, then start again", path.display())]
     Io {
@@ -56,16 +67,31 @@ pub enum Found {
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
+    engine: EngineName,
     _lock: File,
 }
 
 impl DataFolder {
-    /// Creates the folder if need be, and locks it.
-    pub fn claim(path: &Path) -> Result<Self, FolderError> {
+    /// Creates the folder if need be, and locks it for this engine.
+    pub fn claim(path: &Path, engine: EngineName) -> Result<Self, FolderError> {
         fs::create_dir_all(path).map_err(at("create", path))?;
         let path = path.canonicalize().map_err(at("find", path))?;
         let lock = lock(&path)?;
-        Ok(Self { path, _lock: lock })
+        let folder = Self {
+            path,
+            engine,
+            _lock: lock,
+        };
+        let mut others = EngineName::ALL.into_iter().filter(|name| *name != engine);
+        match others.find(|other| folder.path.join(other.as_str()).exists()) {
+            Some(other) => Err(folder.other_engine(other)),
+            None => Ok(folder),
+        }
+    }
+
+    /// Whose files it holds.
+    pub fn engine_name(&self) -> EngineName {
+        self.engine
     }
 
     /// The folder, as an absolute path.
@@ -75,10 +101,10 @@ impl DataFolder {
 
     /// Where the engine keeps its files.
     pub fn engine(&self) -> PathBuf {
-        self.path.join("sled")
+        self.path.join(self.engine.as_str())
     }
 
-    /// Reads the marker; one of a newer release is an error.
+    /// Reads the marker; one of a newer release, or of another engine, is an error.
     pub fn marker(&self) -> Result<Found, FolderError> {
         let path = self.path.join("marker");
         match fs::read(&path).map(|bytes| Marker::read(&bytes)) {
@@ -87,6 +113,9 @@ impl DataFolder {
                 found,
                 known: FORMAT,
             }),
+            Ok(Reading::Valid(marker)) if marker.engine != self.engine => {
+                Err(self.other_engine(marker.engine))
+            }
             Ok(Reading::Valid(marker)) => Ok(Found::Valid(marker)),
             Ok(Reading::Damaged) => Ok(Found::Damaged),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
@@ -120,6 +149,14 @@ impl DataFolder {
         self.path.parent().map_or(Ok(()), sync)
     }
 
+    fn other_engine(&self, found: EngineName) -> FolderError {
+        FolderError::OtherEngine {
+            folder: self.path.clone(),
+            found,
+            asked: self.engine,
+        }
+    }
+
     fn unused_quarantine(&self) -> PathBuf {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = now.map_or(0, |since| since.as_secs());
@@ -134,6 +171,13 @@ impl DataFolder {
 pub fn sync(path: &Path) -> Result<(), FolderError> {
     let file = File::open(path).map_err(at("open", path))?;
     file.sync_all().map_err(at("sync", path))
+}
+
+/// What stands in a folder.
+pub fn entries(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
+    let entries = fs::read_dir(folder).map_err(at("list", folder))?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    paths.collect::<Result<_, _>>().map_err(at("list", folder))
 }
 
 /// Names the path and the deed in an error of the system.
@@ -185,15 +229,15 @@ mod tests {
     #[test]
     fn a_folder_serves_one_process_and_the_error_names_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let held = DataFolder::claim(folder.path()).expect("nobody holds it");
-        let refused = DataFolder::claim(folder.path()).expect_err("it is held");
+        let held = DataFolder::claim(folder.path(), EngineName::Sled).expect("nobody holds it");
+        let refused = DataFolder::claim(folder.path(), EngineName::Sled).expect_err("it is held");
         assert!(
             refused
                 .to_string()
                 .contains(&format!("(pid {})", std::process::id()))
         );
         drop(held);
-        DataFolder::claim(folder.path()).expect("it is free again");
+        DataFolder::claim(folder.path(), EngineName::Sled).expect("it is free again");
     }
 
     #[test]
@@ -201,7 +245,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let text = "rejoin-storage-format 99\nwhatever follows\n";
         fs::write(folder.path().join("marker"), text).expect("writable");
-        let claimed = DataFolder::claim(folder.path()).expect("nobody holds it");
+        let claimed = DataFolder::claim(folder.path(), EngineName::Sled).expect("nobody holds it");
         let refused = claimed.marker().expect_err("99 is newer");
         assert!(matches!(
             refused,
@@ -218,7 +262,7 @@ mod tests {
     #[test]
     fn quarantine_moves_and_never_overwrites() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let claimed = DataFolder::claim(folder.path()).expect("nobody holds it");
+        let claimed = DataFolder::claim(folder.path(), EngineName::Sled).expect("nobody holds it");
         let moved: Vec<PathBuf> = (0..3)
             .map(|n| {
                 fs::create_dir(claimed.engine()).expect("not there");

@@ -433,6 +433,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {

@@ -335,6 +335,7 @@ impl Town {
             w,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::default(),
         };
         let event = Event::Put {
@@ -469,7 +470,9 @@ impl Town {
             Effect::ReplyUnmerge { client, outcome } => {
                 self.unmerges.insert(client, outcome);
             }
-            Effect::ReplyList { .. } => unreachable!("nobody lists keys here"),
+            Effect::ReplyList { .. } | Effect::ReplyRestore { .. } => {
+                unreachable!("nobody lists or restores keys here")
+            }
             Effect::Progress { .. } | Effect::Changed(_) => {}
         }
     }

@@ -64,7 +64,7 @@ fn a_row_of_a_later_release_is_kept_merged_and_passed_on_as_it_is() {
 fn rows_stand_in_the_order_of_their_bytes_so_that_all_releases_compute_one_hash() {
     let future = Catalog::decode(one_row(b"A", b"x")).expect("it is kept");
     let mut here = with_bucket(Catalog::default(), "notes");
-    here.merge(future);
+    assert_eq!(here.merge(future), Ok(true));
     let bytes = here.encode();
     let place = |subject: &[u8]| bytes.windows(subject.len()).position(|w| w == subject);
     assert!(place(b"\x01A") < place(b"b\x05notes"));

@@ -3,13 +3,13 @@
 //! Knows nothing of items. sled's flusher thread stays off: it syncs behind our back and only logs an
 //! error, which hides a failed sync from the next one.
 //!
-//! Invariant: before `sync_files` has returned, nothing in a new database counts as durable.
+//! Invariant: sled sees no half of a snapshot, and no page beside its log stays unsynced.
 
 use super::run::SEGMENT_BYTES;
 use crate::storage::folder::{self, FolderError};
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 /// How sled is opened in `folder`.
@@ -39,7 +39,7 @@ pub fn open_patiently(config: &sled::Config) -> sled::Result<sled::Db> {
 
 /// Removes what a crash during an earlier open left: sled would take it for a snapshot.
 pub fn remove_half_snapshots(folder: &Path) -> Result<(), FolderError> {
-    for path in files(folder)? {
+    for path in folder::entries(folder)? {
         let name = path
             .file_name()
             .unwrap_or_default()
@@ -52,18 +52,10 @@ pub fn remove_half_snapshots(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Syncs every file of a new database, and the folders that name them.
-pub fn sync_files(folder: &Path) -> Result<(), FolderError> {
-    for path in files(folder)? {
-        folder::sync(&path)?;
-    }
-    folder::sync(folder)
-}
-
 /// Syncs the values that sled put beside its log, and says how many; there should be none, ever.
 pub fn sync_blobs(folder: &Path) -> Result<u64, FolderError> {
     let blobs = folder.join("blobs");
-    let files = files(&blobs)?;
+    let files = folder::entries(&blobs)?;
     for path in &files {
         match folder::sync(path) {
             Err(FolderError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {}
@@ -74,14 +66,6 @@ pub fn sync_blobs(folder: &Path) -> Result<u64, FolderError> {
         folder::sync(&blobs)?;
     }
     Ok(files.len() as u64)
-}
-
-fn files(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
-    let entries = fs::read_dir(folder).map_err(folder::at("list", folder))?;
-    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
-    paths
-        .collect::<Result<_, _>>()
-        .map_err(folder::at("list", folder))
 }
 
 fn is_locked(error: &std::io::Error) -> bool {

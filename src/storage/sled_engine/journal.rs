@@ -15,9 +15,9 @@
 use super::run::{CHUNK_BYTES, Run};
 use super::stored::Stored;
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
+use crate::storage::changes::Changes;
 use crate::storage::envelope;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The trees that a batch touches.
@@ -81,11 +81,7 @@ impl Identities {
 }
 
 /// Applies the changes. The caller keeps other writers away from these keys until it returns.
-pub fn apply(
-    trees: &Trees,
-    identities: &Identities,
-    changes: BTreeMap<Bytes, Option<Bytes>>,
-) -> sled::Result<()> {
+pub fn apply(trees: &Trees, identities: &Identities, changes: Changes) -> sled::Result<()> {
     let plan = Plan::new(trees, identities, changes)?;
     if let ([(key, head)], [], []) = (&plan.heads[..], &plan.fresh[..], &plan.stale[..]) {
         return set_head(trees, key, head.as_deref());
@@ -106,11 +102,7 @@ pub fn recover(trees: &Trees) -> Result<(), RecoveryError> {
 }
 
 impl Plan {
-    fn new(
-        trees: &Trees,
-        identities: &Identities,
-        changes: BTreeMap<Bytes, Option<Bytes>>,
-    ) -> sled::Result<Self> {
+    fn new(trees: &Trees, identities: &Identities, changes: Changes) -> sled::Result<Self> {
         let mut plan = Self::default();
         for (key, value) in changes {
             plan.stale.extend(run_under(trees, &key)?);
@@ -294,15 +286,16 @@ fn decode_runs(reader: &mut Reader) -> Result<Vec<Run>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Durability, History, Opened, Options, SledStorage};
+    use super::super::SledStorage;
     use super::*;
     use crate::dynamo::replica::storage::{Batch, Storage};
+    use crate::storage::opening::{Durability, History, Opened, Options};
     use std::fs::{self, File};
     use std::path::Path;
 
     const KEYS: usize = 3;
 
-    fn open(folder: &Path) -> Opened {
+    fn open(folder: &Path) -> Opened<SledStorage> {
         let options = Options {
             durability: Durability::Forgone,
             ..Options::default()
@@ -338,7 +331,7 @@ mod tests {
         );
         let same = |(_, found): &(Bytes, Bytes)| Some(found) == round.map(value).as_ref();
         assert!(found.iter().all(same), "keys are of different batches");
-        let trees = &storage.engine.trees;
+        let trees = &storage.engine.started.trees;
         let chunks = found.iter().map(|(_, value)| value.len());
         let chunks = chunks.filter(|length| *length > CHUNK_BYTES);
         let chunks: usize = chunks.map(|length| length.div_ceil(CHUNK_BYTES)).sum();

@@ -2,8 +2,7 @@
 //!
 //! Dynamo 4.9 and 5. All handles share one database, so that several shards and a committer can each own
 //! one. What sled alone does not give is made here: values in chunks (`run`), batches that are atomic
-//! without syncing each (`journal`), loss that is noticed (`open`), errors that stay (`fault`), and, with
-//! `storage::durability`, a sync that is one.
+//! without syncing each (`journal`), and, with `storage::durability`, a sync that is one.
 //!
 //! Does not decide when to sync, nor how full the disk may be.
 //!
@@ -19,23 +18,20 @@ mod stored;
 mod stripes;
 mod tidy;
 
-pub use open::{Durability, History, OnLoss, OpenError, Opened, Options};
-pub use run::KEY_BYTES_MAX;
-
-use crate::dynamo::replica::storage::{Batch, Change, Item, Storage, StorageError};
-use crate::storage::folder::DataFolder;
+use crate::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
+use crate::storage::changes::last_changes;
+use crate::storage::custody::{Custody, corrupt};
+use crate::storage::fault::Fault;
 use crate::storage::health::{Counters, Health};
-use crate::storage::marker::Marker;
+use crate::storage::opening::{self, OpenError, Opened, Options};
+use crate::storage::scrub::Scrubbed;
 use bytes::Bytes;
-use fault::{Fault, Halt, guarded};
-use journal::{Identities, Trees};
-use std::collections::BTreeMap;
+use open::Started;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use stored::Stored;
 use stripes::Stripes;
-use tidy::Tidy;
 
 /// Times that a read starts over because its value was replaced under it.
 const READ_ATTEMPTS: usize = 100;
@@ -48,23 +44,30 @@ pub struct SledStorage {
 
 #[derive(Debug)]
 struct Engine {
-    db: sled::Db,
-    trees: Trees,
-    identities: Identities,
+    started: Started,
     stripes: Stripes,
-    tidy: Tidy,
-    halt: Halt,
     counters: Counters,
-    durability: Durability,
-    marker: Marker,
-    /// Dropped last: the lock outlives the database.
-    folder: DataFolder,
+    custody: Custody,
 }
 
 impl SledStorage {
     /// Opens the database in `folder`, or creates it; see [`Options`] and [`History`].
-    pub fn open(folder: &Path, options: Options) -> Result<Opened, OpenError> {
-        open::open(folder, options)
+    ///
+    /// [`History`]: crate::storage::opening::History
+    pub fn open(folder: &Path, options: Options) -> Result<Opened<Self>, OpenError> {
+        let settled = opening::open::<Started>(folder, &options)?;
+        let engine = Engine {
+            started: settled.database,
+            stripes: Stripes::default(),
+            counters: Counters::default(),
+            custody: settled.custody,
+        };
+        Ok(Opened {
+            storage: Self {
+                engine: Arc::new(engine),
+            },
+            history: settled.history,
+        })
     }
 
     /// What this engine has counted.
@@ -74,34 +77,51 @@ impl SledStorage {
 
     /// Whether `sync` survives power loss; if not, `durable` buckets must be refused.
     pub fn is_durable(&self) -> bool {
-        self.engine.durability == Durability::Required
+        self.engine.custody.is_durable()
     }
 
     /// The folder of this database, for asking how full its disk is.
     pub fn folder(&self) -> &Path {
-        self.engine.folder.path()
+        self.engine.custody.folder()
     }
 
-    /// Writes, syncs and reads an item that no caller sees, and syncs nothing else than usual.
-    pub fn selftest(&mut self) -> Result<(), StorageError> {
-        let key = b"selftest";
-        let content = rand::random::<u64>().to_be_bytes();
-        self.engine.apply_raw(key, &content)?;
-        self.sync()?;
-        match self.engine.call(|engine| engine.db.get(key))? {
-            Some(found) if *found == content => Ok(()),
-            found => Err(StorageError::Failed(format!(
-                "the self-test wrote {content:?} and read {found:?}; the disk, the memory or sled is \
-                 broken, do not run a node here"
-            ))),
+    /// An error once anything went wrong; then nothing is written any more.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.engine.custody.check()
+    }
+
+    /// Reads up to `items_max` items of a range and says which are not believed.
+    pub fn scrub(&self, range: Range<Bytes>, items_max: usize) -> Result<Scrubbed, StorageError> {
+        let mut scrubbed = Scrubbed::default();
+        if range.is_empty() {
+            return Ok(scrubbed);
         }
+        let mut rest = self.engine.started.trees.items.range(range);
+        while let Some((key, _)) = self.engine.call(|_| rest.next().transpose())? {
+            let is_good = match self.get(&key) {
+                Err(StorageError::Corrupt(_)) => false,
+                found => found.map(|_| true)?,
+            };
+            if scrubbed.add(Bytes::copy_from_slice(&key), is_good, items_max) {
+                break;
+            }
+        }
+        Ok(scrubbed)
+    }
+
+    /// Writes, syncs and reads something that no caller sees.
+    pub fn selftest(&mut self) -> Result<(), StorageError> {
+        opening::selftest(&self.engine.custody, &self.engine.started)
     }
 }
 
 impl Storage for SledStorage {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         for _ in 0..READ_ATTEMPTS {
-            let Some(stored) = self.engine.call(|engine| engine.trees.items.get(key))? else {
+            let Some(stored) = self
+                .engine
+                .call(|engine| engine.started.trees.items.get(key))?
+            else {
                 return Ok(None);
             };
             if let Some(read) = self.engine.value(key, &stored)? {
@@ -120,7 +140,7 @@ impl Storage for SledStorage {
         if range.is_empty() {
             return Ok(items);
         }
-        let mut rest = self.engine.trees.items.range(range);
+        let mut rest = self.engine.started.trees.items.range(range);
         while items.len() < items_max {
             let Some((key, stored)) = self.engine.call(|_| rest.next().transpose())? else {
                 break;
@@ -151,31 +171,32 @@ impl Storage for SledStorage {
 
 impl Engine {
     fn apply(&self, batch: Batch) -> Result<(), StorageError> {
-        self.halt.check()?;
+        self.custody.check()?;
         let changes = last_changes(batch);
         let _held = self.stripes.hold(changes.keys());
         let count = changes.len();
         self.call(|engine| {
-            journal::apply(&engine.trees, &engine.identities, changes)?;
-            engine.tidy.after(count)
+            let Started {
+                trees,
+                identities,
+                tidy,
+                ..
+            } = &engine.started;
+            journal::apply(trees, identities, changes)?;
+            tidy.after(count)
         })?;
         self.counters.applied();
         Ok(())
     }
 
-    fn apply_raw(&self, key: &[u8], content: &[u8]) -> Result<(), StorageError> {
-        self.halt.check()?;
-        self.call(|engine| engine.db.insert(key, content).map(drop))
-    }
-
     /// The flush is the sync: the log write inside sled calls fsync, see `storage::durability`.
     fn sync(&self) -> Result<(), StorageError> {
-        self.halt.check()?;
-        self.call(|engine| engine.db.flush())?;
-        match database::sync_blobs(&self.folder.engine()) {
+        self.custody.check()?;
+        self.call(|engine| engine.started.db.flush())?;
+        match database::sync_blobs(&self.custody.engine()) {
             Ok(0) => {}
             Ok(files) => self.counters.stray_blobs(files),
-            Err(error) => return Err(self.halted(Fault::System(error.to_string()))),
+            Err(error) => return Err(self.custody.halted(Fault::System(error.to_string()))),
         }
         self.counters.synced();
         Ok(())
@@ -192,10 +213,10 @@ impl Engine {
             Ok(Stored::Run(run)) => run,
             Err(error) => return Ok(Some(Err(corrupt(key, &error.to_string())))),
         };
-        match self.call(|engine| run.read(&engine.trees.chunks))? {
+        match self.call(|engine| run.read(&engine.started.trees.chunks))? {
             Ok(value) => Ok(Some(Ok(value))),
             Err(why) => {
-                let now = self.call(|engine| engine.trees.items.get(key))?;
+                let now = self.call(|engine| engine.started.trees.items.get(key))?;
                 Ok((now.as_ref() == Some(stored)).then(|| Err(corrupt(key, &why))))
             }
         }
@@ -203,48 +224,6 @@ impl Engine {
 
     /// Runs sled; a fault halts the engine for good.
     fn call<T>(&self, call: impl FnOnce(&Self) -> sled::Result<T>) -> Result<T, StorageError> {
-        guarded(|| call(self)).map_err(|fault| self.halted(fault))
+        self.custody.call(|| call(self))
     }
-
-    fn halted(&self, fault: Fault) -> StorageError {
-        let error = fault.to_storage_error();
-        let condemned = matches!(fault, Fault::Broken(_));
-        if self.halt.set(fault) {
-            tracing::error!(%error, "the storage engine stopped taking writes");
-            if condemned {
-                self.condemn(&error.to_string());
-            }
-        }
-        error
-    }
-
-    /// Has the next start put this database aside; if even that fails, sled fails again then.
-    fn condemn(&self, reason: &str) {
-        let marker = Marker {
-            condemned: Some(reason.to_owned()),
-            ..self.marker.clone()
-        };
-        if let Err(error) = self.folder.mark(&marker) {
-            tracing::error!(%error, "the broken database could not be marked as such");
-        }
-    }
-}
-
-/// What the batch leaves under each key.
-fn last_changes(batch: Batch) -> BTreeMap<Bytes, Option<Bytes>> {
-    let changes = batch.changes.into_iter().map(|change| match change {
-        Change::Put { key, value } => (key, Some(value)),
-        Change::Delete { key } => (key, None),
-    });
-    let changes: BTreeMap<_, _> = changes.collect();
-    let longest = changes.keys().map(Bytes::len).max().unwrap_or_default();
-    assert!(
-        longest <= KEY_BYTES_MAX,
-        "a storage key has {longest} bytes, at most {KEY_BYTES_MAX}"
-    );
-    changes
-}
-
-fn corrupt(key: &[u8], why: &str) -> StorageError {
-    StorageError::Corrupt(format!("key {}: {why}", hex::encode(key)))
 }

@@ -8,7 +8,7 @@
 //! Invariant: an answer other than the two expected is reported, never guessed at.
 
 use super::database;
-use super::fault::guarded;
+use crate::storage::fault::guarded;
 use std::path::Path;
 
 /// Which call sled's flush ended with.

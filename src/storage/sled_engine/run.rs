@@ -12,14 +12,12 @@
 //! Invariant: no stored item is longer than `CHUNK_BYTES` and its wrapping.
 
 use crate::dynamo::codec::{DecodeError, Reader, Writer};
-use crate::limits;
+use crate::storage::changes::KEY_BYTES_MAX;
 use crate::storage::envelope;
 use bytes::Bytes;
 
 /// Content of one chunk, and of the largest value that is kept whole.
 pub const CHUNK_BYTES: usize = 8 * 1024;
-/// The longest key: a client's key, and room for what the layers above put around it.
-pub const KEY_BYTES_MAX: usize = limits::KEY_BYTES_MAX + 512;
 /// sled's unit of log space; a power of two, stored in the folder for good.
 pub const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
