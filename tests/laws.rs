@@ -39,7 +39,11 @@ const BAD: [(&str, Option<Grade>, Law); 19] = [
     ("average", Some(Grade::Commutative), Law::Absorbing),
     ("drop-longest", Some(Grade::Commutative), Law::Absorbing),
     ("sibling-count", Some(Grade::Commutative), Law::Absorbing),
-    ("earliest-merged", Some(Grade::Commutative), Law::Absorbing),
+    (
+        "earliest-merged",
+        Some(Grade::Commutative),
+        Law::Associative,
+    ),
     (
         "delete-on-difference",
         Some(Grade::Commutative),

@@ -163,7 +163,7 @@ pub fn of_upload(error: UploadError) -> Status {
 /// A resolver that may not decide what is stored.
 pub fn unlawful(finding: &str) -> Status {
     let error = format!(
-        "merging on put is refused: by the law check the resolver is {finding}. Bind it with merge-on-put off: reads then show what it merges, and every sibling stays stored"
+        "this resolver may not merge on put. Law check: {finding}. Bind it with merge-on-put off: reads then show what it merges, and every sibling stays stored"
     );
     status(
         Code::FailedPrecondition,

@@ -128,7 +128,7 @@ fn print_pushed(reply: &proto::PushResponse, json: bool) {
     if let Some(check) = &plugin.law_check
         && !check.finding.is_empty()
     {
-        println!("its siblings stay stored, it is {}", check.finding);
+        println!("law check: {}", check.finding);
     }
     let role = if plugin.is_resolver {
         "resolver"

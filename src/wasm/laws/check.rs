@@ -185,3 +185,119 @@ fn orders(list: &[Version]) -> Vec<Vec<Version>> {
     }
     orders
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::gate::refused;
+    use super::*;
+    use crate::dynamo::names::Digest;
+    use crate::dynamo::reconcile::answer::{Answer, GuestFailure, Resolution};
+    use crate::dynamo::reconcile::question::{Ask, Question};
+    use crate::limits::FUEL_DEFAULT;
+    use bytes::Bytes;
+    use std::cell::Cell;
+
+    const DIGEST: Digest = Digest([7; 32]);
+
+    /// A plugin that is a function, for what WebAssembly in a fresh instance does not do.
+    struct Function<F>(F);
+
+    impl<F: Fn(&[Version]) -> Answer> Guests for Function<F> {
+        fn ask(&self, question: &Question) -> Answer {
+            match &question.ask {
+                Ask::Resolve(siblings) => (self.0)(siblings),
+                Ask::Validate(_) => panic!("nothing is validated here"),
+            }
+        }
+    }
+
+    fn charge() -> Charge {
+        Charge {
+            digest: DIGEST,
+            fuel: FUEL_DEFAULT,
+            value_bytes_max: 1_000,
+            validator: None,
+            is_resolver: true,
+            is_validator: false,
+        }
+    }
+
+    fn sample() -> Vec<Case> {
+        let siblings = ["a", "b", "c"].map(|value| Version::value(value, 1));
+        let (key, params) = (Bytes::from_static(b"key"), Bytes::new());
+        let case = Case::new(Origin::Sample(0), key, params, siblings.to_vec());
+        case.into_iter().collect()
+    }
+
+    /// The place of the greatest sibling.
+    fn greatest(siblings: &[Version]) -> u32 {
+        let places = siblings.iter().enumerate();
+        places
+            .max_by_key(|(_, version)| *version)
+            .map_or(0, |(place, _)| place as u32)
+    }
+
+    fn picked(place: u32, fuel: u64) -> Answer {
+        Answer::Resolved {
+            resolution: Resolution::Pick(place),
+            fuel,
+        }
+    }
+
+    #[test]
+    fn a_lawful_function_has_the_highest_grade() {
+        let guest = Function(|siblings: &[Version]| picked(greatest(siblings), 100));
+        let report = check(&guest, &charge(), sample()).expect("a report");
+        assert_eq!(report.failures, []);
+        assert_eq!(report.grade(), Some(Grade::Lawful));
+        assert_eq!((report.fuel_median(), report.fuel_most()), (100, 100));
+    }
+
+    #[test]
+    fn another_answer_to_the_same_question_is_a_refusal() {
+        let calls = Cell::new(0);
+        let guest = Function(|siblings: &[Version]| {
+            calls.set(calls.get() + 1);
+            picked(calls.get() % siblings.len() as u32, 100)
+        });
+        let report = check(&guest, &charge(), sample()).expect("a report");
+        assert_eq!(report.grade(), None);
+        let refusal = refused(&report).expect("a refusal");
+        assert_eq!(refusal.code(), "P070");
+        assert!(
+            refusal.to_string().contains("not deterministic"),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn other_fuel_for_the_same_question_is_a_refusal_too() {
+        let calls = Cell::new(0);
+        let guest = Function(|siblings: &[Version]| {
+            calls.set(calls.get() + 1);
+            picked(greatest(siblings), calls.get())
+        });
+        let report = check(&guest, &charge(), sample()).expect("a report");
+        assert_eq!(
+            report.decisive().map(|found| found.law),
+            Some(Law::Deterministic)
+        );
+    }
+
+    #[test]
+    fn what_is_too_dear_to_be_checked_is_only_shown() {
+        let fuel = CHECK_FUEL_MAX / 3;
+        let guest = Function(move |siblings: &[Version]| picked(greatest(siblings), fuel));
+        let report = check(&guest, &charge(), sample()).expect("a report");
+        assert!(report.is_too_dear);
+        assert_eq!(report.grade(), Some(Grade::Deterministic));
+        assert!(report.finding().expect("why").contains("too much fuel"));
+    }
+
+    #[test]
+    fn a_failure_of_this_node_is_no_verdict() {
+        let guest = Function(|_: &[Version]| Answer::Failed(GuestFailure::Busy));
+        let halted = check(&guest, &charge(), sample());
+        assert_eq!(halted, Err(Halt::Host(GuestFailure::Busy)));
+    }
+}
