@@ -139,6 +139,8 @@ pub const SLICE_ITEMS_MAX: usize = 256;
 pub const SLICE_BYTES: usize = 1024 * 1024;
 /// Records read from the engine at a time; they are in memory together, whatever they weigh.
 pub const SLICE_CHUNK_ITEMS: usize = 8;
+/// Buckets of a partition that are passed in one go on the way to what is left of removed ones; each is a look at the disk.
+pub const BUCKETS_PASSED_MAX: usize = 64;
 /// After so long a hash tree is built anew from what is stored, so that no drift lasts.
 pub const TREE_AGE_MS_MAX: u64 = 24 * 60 * 60 * 1_000;
 /// Keys of one exchange that are on their way at a time, so that they share a sync of the disk.

@@ -29,6 +29,8 @@ mod processes;
 mod quorums;
 #[path = "cluster/reaping.rs"]
 mod reaping;
+#[path = "cluster/removing.rs"]
+mod removing;
 #[path = "cluster/repairing.rs"]
 mod repairing;
 #[path = "cluster/replacing.rs"]

@@ -5,6 +5,8 @@
 //!
 //! Invariant: every claim here is checked on what the disks hold or on what was sent, never on a status alone.
 
+#[path = "repair/clearing.rs"]
+mod clearing;
 #[path = "repair/cluster.rs"]
 mod cluster;
 #[path = "stage/memory.rs"]

@@ -1,9 +1,11 @@
 //! `rejoin.v1.Buckets`.
 
-use super::status;
+use super::deadline::timeout_ms;
+use super::{keys, status};
 use crate::dynamo::bucket::{Ack, Binding, Policy, Properties};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::BucketName;
+use crate::node::registry::RegistryError;
 use crate::node::server::Node;
 use crate::wire::bucket as wire;
 use crate::wire::proto::v1 as proto;
@@ -11,7 +13,7 @@ use crate::wire::proto::v1::buckets_server::Buckets;
 use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
-/// Creates and describes buckets.
+/// Creates, describes and removes buckets.
 pub struct BucketsService {
     pub node: Arc<Node>,
 }
@@ -47,9 +49,7 @@ impl Buckets for BucketsService {
         let name = bucket_name(&request.into_inner().bucket)?;
         let catalog = self.node.registry.catalog();
         let Some(properties) = catalog.bucket(&name) else {
-            let error =
-                format!("there is no bucket {name}; create it with `rejoin bucket create {name}`");
-            return Err(status::missing("NO_SUCH_BUCKET", error));
+            return Err(status::of_registry(RegistryError::NoSuchBucket(name)));
         };
         Ok(Response::new(proto::DescribeBucketResponse {
             bucket: Some(encode(&name, properties)),
@@ -66,6 +66,26 @@ impl Buckets for BucketsService {
             .map(|(name, properties)| encode(name, properties));
         Ok(Response::new(proto::ListBucketsResponse {
             buckets: buckets.collect(),
+        }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<proto::RemoveBucketRequest>,
+    ) -> Result<Response<proto::RemoveBucketResponse>, Status> {
+        let timeout_ms = timeout_ms(request.metadata())?;
+        let proto::RemoveBucketRequest { bucket, force } = request.into_inner();
+        let name = bucket_name(&bucket)?;
+        if !force && self.node.registry.catalog().bucket(&name).is_some() {
+            let first = keys::first(&self.node, &name, timeout_ms).await?;
+            if let Some(key) = first {
+                return Err(status::not_empty(&name, &key));
+            }
+        }
+        let removed = self.node.registry.remove(name).await;
+        Ok(Response::new(proto::RemoveBucketResponse {
+            nodes_reached: removed.map_err(status::of_registry)? as u32,
+            nodes_total: self.node.nodes_total() as u32,
         }))
     }
 }

@@ -228,7 +228,7 @@ fn members(snapshot: &Snapshot) -> Vec<proto::Member> {
     snapshot.placement.members().iter().map(member).collect()
 }
 
-fn counted(activity: &Activity) -> [(&'static str, u64); 26] {
+fn counted(activity: &Activity) -> [(&'static str, u64); 27] {
     let copies = &activity.copies;
     [
         ("gets", activity.gets),
@@ -256,6 +256,7 @@ fn counted(activity: &Activity) -> [(&'static str, u64); 26] {
         ("hints_dropped", copies.hints_dropped),
         ("tombstones_reaped", copies.tombstones_reaped),
         ("actors_retired", copies.actors_retired),
+        ("records_cleared", copies.records_cleared),
         ("reaps_refused", activity.reaps_refused),
     ]
 }

@@ -9,6 +9,7 @@
 use super::status;
 use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::GetError;
+use crate::dynamo::names::BucketName;
 use crate::dynamo::replica::stretch::Stretch;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::{LIST_ITEMS_MAX, LIST_PARTITIONS_MAX};
@@ -60,6 +61,43 @@ pub async fn page(
         Err(error) if walk.reached == asked.from => Err(status::of_get(error)),
         // What was found is a page; the next one meets the same trouble, if it is still there.
         Err(_) | Ok(()) => Ok(walk.into_response()),
+    }
+}
+
+/// Some key of a bucket, if it has any. Without an answer from every partition nobody knows that it has none.
+pub async fn first(
+    node: &Node,
+    bucket: &BucketName,
+    timeout_ms: u64,
+) -> Result<Option<Bytes>, Status> {
+    let until = Instant::now() + Duration::from_millis(timeout_ms);
+    let from = Cursor {
+        partition: PartitionId(0),
+        after: Bytes::new(),
+    };
+    let asked = PageRequest {
+        bucket: bucket.clone(),
+        prefix: Bytes::new(),
+        keys_max: 1,
+        from: from.clone(),
+    };
+    let mut walk = Walk {
+        node,
+        asked: &asked,
+        keys: Vec::new(),
+        reached: from,
+        until,
+    };
+    let outcome = walk.run(until).await;
+    let is_over = walk.reached.partition.0 >= node.snapshot().placement.partitions().count();
+    match (walk.keys.pop(), outcome) {
+        (Some(key), _) => Ok(Some(key)),
+        (None, Err(error)) => Err(status::of_get(error)),
+        (None, Ok(())) if is_over => Ok(None),
+        (None, Ok(())) => Err(status::of_get(GetError::Deadline {
+            answered: 0,
+            needed: 1,
+        })),
     }
 }
 

@@ -7,6 +7,7 @@
 
 use crate::dynamo::coordinator::request::{GetError, PutError};
 use crate::dynamo::membership::snapshot::CommitError;
+use crate::dynamo::names::BucketName;
 use crate::dynamo::replica::storage::StorageError;
 use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
@@ -111,6 +112,7 @@ pub fn of_put(error: PutError) -> Status {
 pub fn of_registry(error: RegistryError) -> Status {
     match &error {
         RegistryError::Exists(_) => status(Code::AlreadyExists, "BUCKET_EXISTS", None, error),
+        RegistryError::NoSuchBucket(_) => missing("NO_SUCH_BUCKET", error),
         RegistryError::Edit(_) => status(Code::ResourceExhausted, "METADATA_FULL", None, error),
         RegistryError::Storage(_) => status(Code::Internal, "STORAGE", None, error),
         RegistryError::Plan(_) | RegistryError::Commit(CommitError::Plan(_)) => {
@@ -163,6 +165,16 @@ pub fn condition_failed<const FACTS: usize>(
     metadata.insert("outcome".to_owned(), "not-stored".to_owned());
     let details = ErrorDetails::with_error_info("CONDITION_FAILED", DOMAIN, metadata);
     Status::with_error_details(Code::FailedPrecondition, error.to_string(), details)
+}
+
+/// A bucket is not removed with its keys unless that is asked for.
+pub fn not_empty(bucket: &BucketName, key: &[u8]) -> Status {
+    let key = key.escape_ascii();
+    let error = format!(
+        "bucket {bucket} still holds keys, e.g. `{key}`; delete them, or pass `force` to remove it with all of them"
+    );
+    let (code, reason) = (Code::FailedPrecondition, "BUCKET_NOT_EMPTY");
+    status(code, reason, Some("not-stored"), error)
 }
 
 /// This node takes no values until somebody makes room.

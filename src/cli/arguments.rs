@@ -226,6 +226,13 @@ pub enum Bucket {
     Describe { bucket: String },
     /// Show all buckets.
     List,
+    /// Remove a bucket and all that it holds, for good. The name can be used again at once.
+    Remove {
+        bucket: String,
+        /// Also if it still holds keys.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,7 @@ pub async fn run(command: Bucket, server: &Server) -> anyhow::Result<()> {
             print(&reply.buckets, server.json);
             Ok(())
         }
+        Bucket::Remove { bucket, force } => remove(bucket, force, &connection, server.json).await,
     }
 }
 
@@ -39,13 +40,39 @@ async fn create(create: CreateBucket, connection: &Connection, json: bool) -> an
     });
     let reply = connection.buckets().create(asked).await?.into_inner();
     print(reply.bucket.as_slice(), json);
-    if reply.nodes_reached < reply.nodes_total {
+    tell_reached(reply.nodes_reached, reply.nodes_total);
+    Ok(())
+}
+
+async fn remove(
+    bucket: String,
+    force: bool,
+    connection: &Connection,
+    json: bool,
+) -> anyhow::Result<()> {
+    let asked = proto::RemoveBucketRequest {
+        bucket: bucket.clone(),
+        force,
+    };
+    let asked = connection.request(asked);
+    let reply = connection.buckets().remove(asked).await?.into_inner();
+    let (reached, total) = (reply.nodes_reached, reply.nodes_total);
+    match json {
+        true => print_json(&json!({
+            "bucket": bucket, "removed": true, "nodes_reached": reached, "nodes_total": total,
+        })),
+        false => println!("removed {bucket}; what it held goes from the disks in the background"),
+    }
+    tell_reached(reached, total);
+    Ok(())
+}
+
+fn tell_reached(reached: u32, total: u32) {
+    if reached < total {
         eprintln!(
-            "{} of {} nodes know it; the others learn it when they can be reached",
-            reply.nodes_reached, reply.nodes_total
+            "{reached} of {total} nodes know it; the others learn it when they can be reached"
         );
     }
-    Ok(())
 }
 
 async fn properties(

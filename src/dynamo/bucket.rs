@@ -11,6 +11,8 @@ use crate::limits::{FUEL_DEFAULT, FUEL_MAX, N_MAX, PARAMS_BYTES_MAX, TTL_MS_MAX,
 use bytes::Bytes;
 use std::collections::BTreeMap;
 
+pub mod removed;
+
 /// When a write counts as accepted by one replica.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ack {
@@ -76,6 +78,8 @@ pub struct Properties {
     pub value_bytes_warn: Option<usize>,
     /// How long a value lives whose put does not say so; none: for good.
     pub ttl_ms: Option<u64>,
+    /// How many buckets of this name were removed before this one. The catalog counts them; nobody asks for it.
+    pub generation: u64,
 }
 
 impl Default for Properties {
@@ -94,6 +98,7 @@ impl Default for Properties {
             value_bytes_max: VALUE_BYTES_MAX,
             value_bytes_warn: None,
             ttl_ms: None,
+            generation: 0,
         }
     }
 }
@@ -135,6 +140,7 @@ pub enum PropertiesError {
 const TAG_DURABLE: u8 = 1;
 const TAG_WARNS: u8 = 2;
 const TAG_EXPIRES: u8 = 4;
+const TAG_GENERATION: u8 = 64;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -228,6 +234,9 @@ impl Properties {
         if let Some(ms) = self.ttl_ms {
             writer.number(ms);
         }
+        if self.generation > 0 {
+            writer.number(self.generation);
+        }
     }
 
     fn tag(&self) -> u8 {
@@ -235,12 +244,13 @@ impl Properties {
         bit(self.ack == Ack::Durable, TAG_DURABLE)
             | bit(self.value_bytes_warn.is_some(), TAG_WARNS)
             | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
+            | bit(self.generation > 0, TAG_GENERATION)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES) != 0 {
+        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION) != 0 {
             return Err(DecodeError::Malformed("a bucket's tag"));
         }
         let ack = match tag & TAG_DURABLE {
@@ -273,6 +283,10 @@ impl Properties {
             ttl_ms: match tag & TAG_EXPIRES {
                 0 => None,
                 _ => Some(reader.number()?),
+            },
+            generation: match tag & TAG_GENERATION {
+                0 => 0,
+                _ => reader.number()?,
             },
         };
         match properties.check() {
@@ -316,7 +330,7 @@ fn decode_flag(reader: &mut Reader) -> Result<bool, DecodeError> {
     }
 }
 
-/// The buckets that a node knows: an immutable snapshot, handed to its shards.
+/// The buckets that a node knows, each with its generation: an immutable snapshot, handed to its shards.
 pub type BucketTable = BTreeMap<BucketName, Properties>;
 
 #[cfg(test)]
@@ -339,11 +353,12 @@ mod tests {
     }
 
     #[test]
-    fn warning_and_time_to_live_survive_the_trip() {
+    fn warning_time_to_live_and_generation_survive_the_trip() {
         let properties = Properties {
             ack: Ack::Buffered,
             value_bytes_warn: Some(1_000),
             ttl_ms: Some(86_400_000),
+            generation: 3,
             ..Properties::default()
         };
         let mut reader = Reader::new(encoded(&properties));

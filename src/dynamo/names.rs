@@ -57,6 +57,8 @@ pub enum NameError {
         found: usize,
         limit: usize,
     },
+    #[error("the generation of the bucket is no number; give the name alone")]
+    Generation,
     #[error("{what} has {found:?}; use lower-case letters, digits, `-`, `_` and `.`")]
     Character { what: &'static str, found: char },
 }
@@ -106,23 +108,68 @@ impl fmt::Debug for NodeId {
 }
 
 /// A name space of keys with properties of its own.
+///
+/// A bucket that is created again after it was removed is another one: it is of the next generation of its name,
+/// and stored and sent under a name of its own (`carts~1`), so that nothing of the one before is ever taken for it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BucketName(Arc<str>);
 
+/// Stands between a name and its generation; no client can give it.
+const GENERATION_MARK: char = '~';
+
 impl BucketName {
+    /// As clients give it.
     pub fn new(name: &str) -> Result<Self, NameError> {
         check_name("the bucket name", name, BUCKET_BYTES_MAX)?;
         Ok(Self(name.into()))
     }
 
+    /// As disks and peers have it: of any generation.
+    pub fn stored(name: &str) -> Result<Self, NameError> {
+        let Some((plain, generation)) = name.split_once(GENERATION_MARK) else {
+            return Self::new(name);
+        };
+        let bucket = Self::new(plain)?;
+        match generation.parse() {
+            Ok(number @ 1..) if u64::to_string(&number) == generation => Ok(bucket.of(number)),
+            _ => Err(NameError::Generation),
+        }
+    }
+
+    /// The bucket of this name that has been created after so many others were removed.
+    pub fn of(&self, generation: u64) -> Self {
+        match generation {
+            0 => Self(self.plain().into()),
+            _ => Self(format!("{}{GENERATION_MARK}{generation}", self.plain()).into()),
+        }
+    }
+
+    /// The name that clients know it by.
+    pub fn plain(&self) -> &str {
+        let (plain, _) = self.parts();
+        plain
+    }
+
+    /// How many buckets of this name were removed before it.
+    pub fn generation(&self) -> u64 {
+        let (_, generation) = self.parts();
+        generation.parse().unwrap_or(0) // There is none in the name of the first.
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.split_once(GENERATION_MARK).unwrap_or((&self.0, ""))
+    }
+
+    /// With its generation.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
+/// For people.
 impl fmt::Display for BucketName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.plain())
     }
 }
 
@@ -147,6 +194,11 @@ impl Key {
 
     pub fn bucket(&self) -> &BucketName {
         &self.bucket
+    }
+
+    /// The key of the same bytes in another bucket.
+    pub fn within(self, bucket: BucketName) -> Self {
+        Self { bucket, ..self }
     }
 
     pub fn bytes(&self) -> &Bytes {
@@ -188,5 +240,39 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&hex::encode(&self.0[..6]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_was_created_again_has_another_name_on_disks_and_the_same_for_people() {
+        let first = BucketName::new("carts").expect("a good name");
+        let third = first.of(2);
+        assert_eq!(
+            (third.as_str(), third.plain(), third.generation()),
+            ("carts~2", "carts", 2)
+        );
+        assert_eq!((third.of(0), first.generation()), (first, 0));
+        assert_eq!(BucketName::stored("carts~2"), Ok(third.clone()));
+        assert_eq!(third.to_string(), "carts");
+    }
+
+    #[test]
+    fn a_generation_is_written_in_one_way_and_by_no_client() {
+        for name in [
+            "carts~",
+            "carts~0",
+            "carts~01",
+            "carts~+1",
+            "carts~1~1",
+            "~1",
+            "carts~x",
+        ] {
+            assert!(BucketName::stored(name).is_err(), "{name}");
+        }
+        assert!(BucketName::new("carts~1").is_err());
     }
 }

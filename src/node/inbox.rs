@@ -5,6 +5,7 @@
 //! Invariant: the queue is bounded; whoever finds it full turns its client away or waits.
 
 use crate::dynamo::bucket::BucketTable;
+use crate::dynamo::bucket::removed::RemovedBuckets;
 use crate::dynamo::coordinator::listing::Keys;
 use crate::dynamo::coordinator::request::{
     GetError, GetReply, GetRequest, PutError, PutReply, PutRequest,
@@ -79,6 +80,8 @@ pub enum Input {
         answer: Answer,
     },
     Buckets(Arc<BucketTable>),
+    /// These buckets are no more.
+    Removed(Arc<RemovedBuckets>),
     /// The connection that this node dialled to a peer came up or broke.
     Peer {
         node: NodeId,

@@ -182,11 +182,14 @@ impl Office {
         may_replace: bool,
         effects: &mut Vec<Effect>,
     ) -> Result<(), RegistryError> {
-        if let Subject::Bucket(name) = &subject
-            && !may_replace
-            && self.steward.snapshot().catalog.bucket(name).is_some()
-        {
-            return Err(RegistryError::Exists(name.clone()));
+        if let Subject::Bucket(name) = &subject {
+            let is_known = self.steward.snapshot().catalog.bucket(name).is_some();
+            let name = name.clone();
+            match fact {
+                Fact::Removed { .. } if !is_known => return Err(RegistryError::NoSuchBucket(name)),
+                _ if is_known && !may_replace => return Err(RegistryError::Exists(name)),
+                _ => {}
+            }
         }
         let rows = vec![(subject, fact)];
         Ok(self.steward.edit(self.clock.now(), rows, effects)?)
@@ -241,10 +244,12 @@ impl Office {
     async fn tell_shards(&self) {
         let snapshot = self.steward.snapshot();
         let table = Arc::new(snapshot.catalog.bucket_table());
+        let removed = Arc::new(snapshot.catalog.removed_buckets());
         let is_paused = snapshot.catalog.policy().paused;
         for inbox in self.switchboard.all() {
             let placement = Arc::clone(&snapshot.placement);
             // A shard that has stopped serves nothing.
+            drop(inbox.send(Input::Removed(Arc::clone(&removed))).await);
             drop(inbox.send(Input::Placement(placement)).await);
             drop(inbox.send(Input::Buckets(Arc::clone(&table))).await);
             drop(inbox.send(Input::Pause(is_paused)).await);

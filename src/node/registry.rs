@@ -36,6 +36,8 @@ pub enum RegistryError {
     /// The bucket is there; the caller has not asked to replace it.
     #[error("the bucket {0} exists already; pass `replace` to change its properties")]
     Exists(BucketName),
+    #[error("there is no bucket {0}; create it with `rejoin bucket create {0}`")]
+    NoSuchBucket(BucketName),
     /// The node stops itself after this.
     #[error("the metadata could not be stored: {0}")]
     Storage(#[from] StorageError),
@@ -174,6 +176,12 @@ impl Registry {
         })
         .await?;
         Ok(self.spread().await)
+    }
+
+    /// Removes a bucket here and tells all nodes. Returns how many know it now.
+    pub async fn remove(&self, bucket: BucketName) -> Result<usize, RegistryError> {
+        let removed = Fact::Removed { generation: 0 }; // The catalog knows better.
+        self.edit(Subject::Bucket(bucket), removed, true).await
     }
 
     /// What a change of the members would be, and cost.

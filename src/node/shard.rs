@@ -172,6 +172,7 @@ impl Shard {
             Input::Message { from, message } => self.step(Event::Message { from, message }),
             Input::Answered { ticket, answer } => self.step(Event::Answered { ticket, answer }),
             Input::Buckets(buckets) => self.step(Event::Buckets(buckets)),
+            Input::Removed(removed) => self.step(Event::Removed(removed)),
             Input::Peer { node, is_connected } => self.step(Event::Peer { node, is_connected }),
             Input::Placement(placement) => self.step(Event::Placement(placement)),
             // Whoever asked may have gone; then nobody misses the answer.

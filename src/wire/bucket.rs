@@ -61,6 +61,7 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
             .filter(|bytes| *bytes > 0)
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
         ttl_ms: properties.ttl_ms.filter(|ms| *ms > 0),
+        generation: defaults.generation,
     };
     decoded.check()?;
     Ok(decoded)

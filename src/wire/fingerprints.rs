@@ -36,7 +36,7 @@ pub(super) fn encode_key(key: &Key) -> proto::Key {
 }
 
 pub(super) fn decode_key(key: proto::Key) -> Decoded<Key> {
-    Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
+    Ok(Key::new(BucketName::stored(&key.bucket)?, key.key)?)
 }
 
 pub(super) fn encode_fingerprints<'a>(fingerprints: impl Iterator<Item = &'a u128>) -> Bytes {

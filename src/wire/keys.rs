@@ -176,7 +176,7 @@ pub fn decode_stretch(list: peer::List) -> Result<Stretch, StretchDecodeError> {
     bounded("a prefix", list.prefix.len(), KEY_BYTES_MAX)?;
     bounded("a key", list.after.len(), KEY_BYTES_MAX)?;
     Ok(Stretch {
-        bucket: BucketName::new(&list.bucket)?,
+        bucket: BucketName::stored(&list.bucket)?,
         partition: PartitionId(partition as u16),
         prefix: list.prefix,
         after: list.after,

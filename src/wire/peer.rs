@@ -65,7 +65,7 @@ pub fn decode(envelope: proto::Envelope) -> Decoded<Message> {
     match envelope.body.ok_or(PeerDecodeError::Missing("body"))? {
         Body::Read(read) => Ok(Message::Read {
             ticket,
-            key: Key::new(BucketName::new(&read.bucket)?, read.key)?,
+            key: Key::new(BucketName::stored(&read.bucket)?, read.key)?,
             hint_for: decode_home(&read.hint_for)?,
             placement_version: read.placement_version,
         }),
@@ -191,7 +191,7 @@ fn encode_key(key: &Key) -> proto::Key {
 
 fn decode_key(key: Option<proto::Key>) -> Decoded<Key> {
     let key = key.ok_or(PeerDecodeError::Missing("key"))?;
-    Ok(Key::new(BucketName::new(&key.bucket)?, key.key)?)
+    Ok(Key::new(BucketName::stored(&key.bucket)?, key.key)?)
 }
 
 fn encode_home(home: &Option<NodeId>) -> String {

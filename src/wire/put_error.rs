@@ -37,7 +37,7 @@ pub fn encode(error: &PutError) -> proto::Error {
 /// What the coordinator meant.
 pub fn decode(kind: Kind) -> Result<PutError, NameError> {
     Ok(match kind {
-        Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::new(&name)?),
+        Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::stored(&name)?),
         Kind::Refused(refused) => PutError::Refused {
             code: refused.code,
             message: refused.message,

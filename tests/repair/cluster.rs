@@ -6,6 +6,7 @@
 
 use super::memory::Memory;
 use bytes::Bytes;
+use rejoin::dynamo::bucket::removed::RemovedBuckets;
 use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
@@ -72,6 +73,7 @@ pub struct Cluster {
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
+    removed: Arc<RemovedBuckets>,
     settings: Settings,
     queue: VecDeque<(NodeId, NodeId, Message)>,
     clients: u64,
@@ -139,6 +141,7 @@ impl Cluster {
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
+            removed: Arc::default(),
             settings,
             queue: VecDeque::new(),
             clients: 0,
@@ -151,8 +154,46 @@ impl Cluster {
     /// A process on the disk that the node has, or on an empty one.
     pub fn start(&mut self, name: &str) {
         self.start_ignorant(name);
+        self.tell_buckets(name);
+    }
+
+    /// A process that knows the buckets that there were at first, and of no removal.
+    pub fn start_as_at_first(&mut self, name: &str) {
+        self.start_ignorant(name);
+        self.step(&node(name), Event::Buckets(Arc::new(buckets())));
+    }
+
+    /// A node hears of the buckets as they are now.
+    pub fn tell_buckets(&mut self, name: &str) {
+        let removed = Event::Removed(Arc::clone(&self.removed));
+        self.step(&node(name), removed);
         let buckets = Event::Buckets(Arc::clone(&self.buckets));
         self.step(&node(name), buckets);
+    }
+
+    /// `notes` is removed, and created again as another bucket or not; nobody is told of it yet.
+    pub fn remove_notes(&mut self, is_created_again: bool) {
+        let mut table = BucketTable::clone(&self.buckets);
+        let mut removed = RemovedBuckets::clone(&self.removed);
+        let names: Vec<BucketName> = table.keys().cloned().collect();
+        for name in names.iter().filter(|name| name.plain() == "notes") {
+            let generation = name.generation() + 1;
+            removed.note(name, generation);
+            if let Some(properties) = table.remove(name)
+                && is_created_again
+            {
+                table.insert(name.of(generation), properties);
+            }
+        }
+        self.buckets = Arc::new(table);
+        self.removed = Arc::new(removed);
+    }
+
+    /// Everything that a node stores of keys.
+    pub fn stored(&self, name: &str) -> usize {
+        let disk = &self.disks[&node(name)];
+        let whole = Bytes::from_static(b"a")..Bytes::from_static(b"z");
+        disk.scan(whole, usize::MAX).expect("a good disk").len()
     }
 
     /// A process that nobody has told of any bucket.

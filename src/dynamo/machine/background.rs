@@ -20,6 +20,7 @@ use super::super::ring::change::ChangeId;
 use super::super::ring::placement::Placement;
 use super::desk::View;
 use super::effect::Effect;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who is told how an exchange ended.
@@ -72,6 +73,8 @@ pub(super) struct Background {
     pub(super) transfers: Transfers,
     pub(super) strays: Strays,
     pub(super) reaper: Reaper,
+    /// How far this shard is with taking away what removed buckets have left; none: nothing is left.
+    pub(super) clearing: Option<Bytes>,
     pub(super) work: Work,
     pub(super) cluster: Cluster,
 }
@@ -110,6 +113,7 @@ impl Background {
             transfers: Transfers::default(),
             strays: Strays::default(),
             reaper: Reaper::new(seed),
+            clearing: None,
             work: Work::default(),
             cluster: Cluster {
                 share: Share::ALL,

@@ -47,6 +47,17 @@ pub(super) struct Desk {
 }
 
 impl View {
+    /// Of the buckets of a name the one that there is.
+    pub(super) fn living(&self, bucket: &BucketName) -> Option<BucketName> {
+        if self.buckets.contains_key(bucket) {
+            return Some(bucket.clone());
+        }
+        let later = self.buckets.range(bucket.of(1)..);
+        let mut later = later.map(|(name, _)| name);
+        let found = later.next().filter(|name| name.plain() == bucket.plain());
+        found.cloned()
+    }
+
     pub(super) fn properties(&self, key: &Key) -> Option<Properties> {
         self.buckets.get(key.bucket()).cloned()
     }

@@ -1,6 +1,7 @@
 //! What happens to a shard.
 
 use super::super::bucket::BucketTable;
+use super::super::bucket::removed::RemovedBuckets;
 use super::super::coordinator::request::{GetRequest, PutRequest};
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
@@ -39,6 +40,8 @@ pub enum Event {
     },
     /// The buckets are these from now on.
     Buckets(Arc<BucketTable>),
+    /// These buckets are no more; before the buckets that there are.
+    Removed(Arc<RemovedBuckets>),
     /// The partitions are here from now on.
     Placement(Arc<Placement>),
     /// Compare all copies with everybody's, now.

@@ -121,12 +121,14 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let wall_ms = self.desk.now.wall_ms;
-        let listed = match self.place(hint_for) {
+        let place = self.place(hint_for);
+        let (partition, bucket) = (stretch.partition, &stretch.bucket);
+        if !self.may_show(&place, partition, bucket, placement_version) {
+            let outcome = Err(ReplicaFailure::NotKept);
+            return self.send(from, Message::ListReply { ticket, outcome }, effects);
+        }
+        let listed = match place {
             Place::Hint(_) => self.copies.list_known(stretch, wall_ms),
-            Place::Home if !self.accepts(stretch.partition, &stretch.bucket, placement_version) => {
-                let outcome = Err(ReplicaFailure::NotKept);
-                return self.send(from, Message::ListReply { ticket, outcome }, effects);
-            }
             Place::Home => self.copies.list(stretch, wall_ms),
         };
         let outcome = listed.map_err(|error| ReplicaFailure::Storage(error.to_string()));

@@ -10,6 +10,7 @@ pub mod event;
 pub mod message;
 pub mod router;
 
+mod clearing;
 mod desk;
 mod exchanges;
 mod forwards;

@@ -175,6 +175,7 @@ impl<S: Storage> Machine<S> {
 
     /// This node's own record of a key, for operators and tests, and what merges on put replaced.
     pub fn inspect(&mut self, key: &Key) -> Result<(Record, Vec<Replaced>), StorageError> {
+        let key = &self.living(key.clone());
         let partition = self.view.placement.partition_of(key);
         let record = self.copies.record(partition, key)?;
         Ok((record, self.copies.retained(partition, key)?))
@@ -188,19 +189,30 @@ impl<S: Storage> Machine<S> {
         match event {
             Event::Get {
                 client,
-                request,
+                mut request,
                 timeout_ms,
-            } => self.on_get(client, request, timeout_ms, effects),
+            } => {
+                request.key = self.living(request.key);
+                self.on_get(client, request, timeout_ms, effects);
+            }
             Event::Put {
                 client,
-                request,
+                mut request,
                 timeout_ms,
-            } => self.on_put(client, *request, timeout_ms, effects),
+            } => {
+                request.key = self.living(request.key);
+                self.on_put(client, *request, timeout_ms, effects);
+            }
             Event::List {
                 client,
-                stretch,
+                mut stretch,
                 timeout_ms,
-            } => self.on_list(client, stretch, timeout_ms, effects),
+            } => {
+                if let Some(bucket) = self.view.living(&stretch.bucket) {
+                    stretch.bucket = bucket;
+                }
+                self.on_list(client, stretch, timeout_ms, effects);
+            }
             Event::Message { from, message } => self.on_message(from, message, effects),
             Event::Answered { ticket, answer } => self.on_answered(ticket, answer, effects),
             Event::Buckets(buckets) => {
@@ -209,6 +221,7 @@ impl<S: Storage> Machine<S> {
                 self.view.buckets = buckets;
                 self.look_around(effects);
             }
+            Event::Removed(removed) => self.on_removed(removed, effects),
             Event::Placement(placement) => {
                 self.on_placement(placement);
                 self.look_around(effects);

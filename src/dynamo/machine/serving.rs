@@ -24,12 +24,13 @@ impl<S: Storage> Machine<S> {
         effects: &mut Vec<Effect>,
     ) {
         let partition = self.view.placement.partition_of(key);
-        let found = match self.place(hint_for) {
+        let place = self.place(hint_for);
+        if !self.may_show(&place, partition, key.bucket(), placement_version) {
+            let outcome = Err(ReplicaFailure::NotKept);
+            return self.send(from, Message::ReadReply { ticket, outcome }, effects);
+        }
+        let found = match place {
             Place::Hint(_) => self.copies.known(partition, key),
-            Place::Home if !self.accepts(partition, key.bucket(), placement_version) => {
-                let outcome = Err(ReplicaFailure::NotKept);
-                return self.send(from, Message::ReadReply { ticket, outcome }, effects);
-            }
             Place::Home => self.copies.record(partition, key).map(|kept| kept.object),
         };
         let outcome = found.map_err(|error| ReplicaFailure::Storage(error.to_string()));
@@ -74,6 +75,18 @@ impl<S: Storage> Machine<S> {
             Some(home) if home != self.me => Place::Hint(home),
             _ => Place::Home,
         }
+    }
+
+    /// Whether what this node has of a bucket in one of its roles is anything to go by.
+    pub(super) fn may_show(
+        &self,
+        place: &Place,
+        partition: PartitionId,
+        bucket: &BucketName,
+        placement_version: u64,
+    ) -> bool {
+        !self.is_removed(bucket)
+            && (*place != Place::Home || self.accepts(partition, bucket, placement_version))
     }
 
     /// Whether this node keeps the keys of a bucket in a partition, or the sender knows of a change that this node has not heard of yet.

@@ -36,6 +36,7 @@ impl<S: Storage> Machine<S> {
         self.grow();
         let swept = self.sweep();
         let reaped = self.reap(effects);
+        let cleared = self.clear();
         self.begin_exchanges();
         let ids: Vec<u64> = self.background.work.running.keys().copied().collect();
         let before = self.exchanges();
@@ -52,12 +53,12 @@ impl<S: Storage> Machine<S> {
         }
         self.tell_progress(reached, effects);
         self.note_changes();
-        let is_urgent = has_ended || swept == Swept::Some || reaped == Swept::Some;
+        let done = [swept, reaped, cleared];
+        let is_urgent = has_ended || done.contains(&Swept::Some);
         let background = &mut self.background;
         let needs_permit = background.work.is_held()
             || background.forest.next_slice().is_some()
-            || swept == Swept::Held
-            || reaped == Swept::Held;
+            || done.contains(&Swept::Held);
         let permit = needs_permit.then(|| background.admission.next_permit_at(now));
         let has_room = background.work.count(Purpose::Transfer) < TRANSFERS_MAX;
         let transfers = background.transfers.wakes_at().filter(|_| has_room);

@@ -4,6 +4,7 @@
 //!
 //! Invariant: the hash is equal on two nodes exactly if their rows are.
 
+use super::super::bucket::removed::RemovedBuckets;
 use super::super::bucket::{BucketTable, Properties};
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::names::{BucketName, Digest, NodeId};
@@ -20,7 +21,9 @@ const FORMAT: u8 = 1;
 /// Why an edit was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EditError {
-    #[error("the cluster has {BUCKETS_MAX} buckets already; that is the most it takes")]
+    #[error(
+        "the cluster has had {BUCKETS_MAX} names of buckets, removed ones included; that is the most it takes: use one of them again"
+    )]
     Buckets,
     #[error("the cluster has {PLUGINS_MAX} plugins already; that is the most it takes")]
     Plugins,
@@ -41,8 +44,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Makes an edit that wins over everything known here.
-    pub fn edit(&mut self, subject: Subject, fact: Fact, by: NodeId) -> Result<(), EditError> {
+    /// Makes an edit that wins over everything known here. Of which generation a bucket is, the catalog says.
+    pub fn edit(&mut self, subject: Subject, mut fact: Fact, by: NodeId) -> Result<(), EditError> {
+        let known = self.generation(&subject);
+        match &mut fact {
+            Fact::Bucket(properties) => properties.generation = known,
+            Fact::Removed { generation } => *generation = known,
+            _ => {}
+        }
         let count = self.rows.get(&subject).map_or(0, |row| row.edit.count);
         let count = count.saturating_add(1);
         let edit = Edit { count, by };
@@ -53,8 +62,18 @@ impl Catalog {
         Ok(())
     }
 
+    /// Of the bucket of this name, or, where it is removed, of the next one.
+    fn generation(&self, subject: &Subject) -> u64 {
+        match self.rows.get(subject).map(|row| &row.fact) {
+            Some(Fact::Bucket(properties)) => properties.generation,
+            Some(Fact::Removed { generation }) => generation.saturating_add(1),
+            _ => 0,
+        }
+    }
+
     fn check(&self) -> Result<(), EditError> {
-        if self.buckets().count() > BUCKETS_MAX {
+        let is_bucket = |subject: &&Subject| matches!(subject, Subject::Bucket(_));
+        if self.rows.keys().filter(is_bucket).count() > BUCKETS_MAX {
             return Err(EditError::Buckets);
         }
         if self.plugins().count() > PLUGINS_MAX {
@@ -105,9 +124,21 @@ impl Catalog {
 
     /// The snapshot that shards work by.
     pub fn bucket_table(&self) -> BucketTable {
-        let row =
-            |(name, properties): (&BucketName, &Properties)| (name.clone(), properties.clone());
+        let row = |(name, properties): (&BucketName, &Properties)| {
+            (name.of(properties.generation), properties.clone())
+        };
         self.buckets().map(row).collect()
+    }
+
+    /// What shards let go of.
+    pub fn removed_buckets(&self) -> RemovedBuckets {
+        let mut removed = RemovedBuckets::default();
+        for subject in self.rows.keys() {
+            if let Subject::Bucket(name) = subject {
+                removed.note(name, self.generation(subject));
+            }
+        }
+        removed
     }
 
     pub fn plugin(&self, digest: Digest) -> Option<&PluginFacts> {
@@ -250,5 +281,48 @@ mod tests {
     fn rows_survive_the_trip() {
         let catalog = with_bucket(Catalog::default(), 3, "a");
         assert_eq!(Catalog::decode(catalog.encode()), Ok(catalog));
+    }
+
+    fn carts() -> BucketName {
+        BucketName::new("carts").expect("a good name")
+    }
+
+    fn without_bucket(mut catalog: Catalog, by: &str) -> Catalog {
+        let fact = Fact::Removed { generation: 0 };
+        let edited = catalog.edit(Subject::Bucket(carts()), fact, node(by));
+        edited.expect("in bounds");
+        catalog
+    }
+
+    #[test]
+    fn a_removed_bucket_does_not_come_back_by_an_edit_that_had_not_heard_of_it() {
+        let start = with_bucket(Catalog::default(), 3, "a");
+        let removed = without_bucket(start.clone(), "a");
+        let mut edited = start;
+        for n in [1, 2, 3] {
+            edited = with_bucket(edited, n, "z");
+        }
+        let (mut left, mut right) = (removed.clone(), edited.clone());
+        left.merge(edited);
+        right.merge(removed);
+        assert_eq!((left.bucket(&carts()), left.hash()), (None, right.hash()));
+        assert!(left.removed_buckets().contains(&carts()));
+        assert_eq!(left.bucket_table().len(), 0);
+        assert_eq!(Catalog::decode(left.encode()), Ok(left));
+    }
+
+    #[test]
+    fn a_bucket_that_is_created_again_is_another_one() {
+        let first = with_bucket(Catalog::default(), 3, "a");
+        let second = with_bucket(without_bucket(first.clone(), "a"), 2, "a");
+        let replaced = with_bucket(second.clone(), 1, "a");
+        let names: Vec<BucketName> = replaced.bucket_table().into_keys().collect();
+        assert_eq!(names, [carts().of(1)]);
+        let removed = replaced.removed_buckets();
+        assert!(removed.contains(&carts()) && !removed.contains(&carts().of(1)));
+        let mut late = with_bucket(first, 3, "z"); // Has not heard that it was removed.
+        late.merge(second.clone());
+        assert_eq!(late.hash(), second.hash());
+        assert_eq!(Catalog::decode(second.encode()), Ok(second));
     }
 }

@@ -26,6 +26,10 @@ pub enum Subject {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Bucket(Properties),
+    /// The bucket is removed, and those of the generations before it.
+    Removed {
+        generation: u64,
+    },
     Plugin(PluginFacts),
     Node(NodeFacts),
     Change(Box<Change>),
@@ -63,12 +67,13 @@ const TEXT_BYTES_MAX: usize = 256;
 const LAWS_MAX: usize = 16;
 
 impl Row {
-    /// Whether every node prefers this row to `other`.
+    /// Whether every node prefers this row to `other`. What was removed stays removed, whoever edits it elsewhere
+    /// meanwhile; only the next generation of its name takes its place.
     pub fn wins_over(&self, other: &Row) -> bool {
         let rank = |row: &Row| {
             let mut writer = Writer::default();
             row.fact.encode(&mut writer);
-            (row.edit.clone(), writer.finish())
+            (row.fact.life(), row.edit.clone(), writer.finish())
         };
         rank(self) > rank(other)
     }
@@ -133,11 +138,20 @@ impl Subject {
 }
 
 impl Fact {
+    /// Which generation it is about, and whether that is over.
+    fn life(&self) -> (u64, bool) {
+        match self {
+            Self::Bucket(properties) => (properties.generation, false),
+            Self::Removed { generation } => (*generation, true),
+            _ => (0, false),
+        }
+    }
+
     /// Whether the fact is of the kind of its subject.
     pub fn is_about(&self, subject: &Subject) -> bool {
         matches!(
             (self, subject),
-            (Self::Bucket(_), Subject::Bucket(_))
+            (Self::Bucket(_) | Self::Removed { .. }, Subject::Bucket(_))
                 | (Self::Plugin(_), Subject::Plugin(_))
                 | (Self::Node(_), Subject::Node(_))
                 | (Self::Change(_), Subject::Change)
@@ -151,6 +165,10 @@ impl Fact {
             Self::Bucket(properties) => {
                 writer.byte(b'b');
                 properties.encode(writer);
+            }
+            Self::Removed { generation } => {
+                writer.byte(b'r');
+                writer.number(*generation);
             }
             Self::Plugin(facts) => {
                 writer.byte(b'p');
@@ -178,6 +196,9 @@ impl Fact {
     fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         match reader.byte()? {
             b'b' => Ok(Self::Bucket(Properties::decode(reader)?)),
+            b'r' => Ok(Self::Removed {
+                generation: reader.number()?,
+            }),
             b'p' => Ok(Self::Plugin(PluginFacts::decode(reader)?)),
             b'n' => Ok(Self::Node(NodeFacts::decode(reader)?)),
             b'c' => Ok(Self::Change(Box::new(Change::decode(reader)?))),

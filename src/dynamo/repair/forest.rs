@@ -6,6 +6,7 @@
 //! Invariant: a tree that is given out equals one built from what is stored at that moment.
 
 use super::super::bucket::BucketTable;
+use super::super::bucket::removed::RemovedBuckets;
 use super::super::names::{BucketName, Key, Millis};
 use super::super::replica::fingerprint::Noted;
 use super::super::replica::layout::order;
@@ -14,6 +15,7 @@ use super::super::ring::partition::PartitionId;
 use super::hash_tree::Tree;
 use crate::limits::{TREE_AGE_MS_MAX, TREE_QUIET_MS};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The trees of one partition, by number of copies.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Forest {
     plots: BTreeMap<PartitionId, Plot>,
     /// Buckets that were met in records and are in no tree, because nobody has said how many copies they keep.
     strangers: BTreeSet<BucketName>,
+    /// Of these nothing is compared, and nothing waits for them.
+    removed: Arc<RemovedBuckets>,
     marks: u64,
     empty: Tree,
 }
@@ -116,6 +120,7 @@ impl Forest {
                     let tree = plot.trees.entry(properties.n).or_default();
                     tree.replace(key, 0, *fingerprint);
                 }
+                None if self.removed.contains(key.bucket()) => {}
                 None => {
                     plot.has_strangers = true;
                     self.strangers.insert(key.bucket().clone());
@@ -168,11 +173,19 @@ impl Forest {
                 let tree = plot.trees.entry(properties.n).or_default();
                 tree.replace(key, before, after);
             }
+            None if self.removed.contains(key.bucket()) => {}
             None => {
                 plot.has_strangers = true;
                 self.strangers.insert(key.bucket().clone());
             }
         }
+    }
+
+    /// These buckets are no more: what was counted of them, or was waited for, is not to be believed.
+    pub fn on_removed(&mut self, removed: Arc<RemovedBuckets>) {
+        self.removed = removed;
+        self.plots.clear();
+        self.strangers.clear();
     }
 
     /// Whether a partition has records of which nobody has said how many copies they keep.

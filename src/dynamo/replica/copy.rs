@@ -5,6 +5,7 @@
 //!
 //! Invariant: a dot is made only under an actor that this process drew for this life of the record (law 4).
 
+use super::super::bucket::removed::RemovedBuckets;
 use super::super::causality::context::Context;
 use super::super::causality::dot::{Actor, ActorSource, Dot, Incarnation};
 use super::super::causality::object::Object;
@@ -21,6 +22,7 @@ use super::storage::{Batch, Storage, StorageError};
 use super::vouches::Vouches;
 use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Why an object that arrived was not merged. The copy is what it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +84,8 @@ pub struct Copies<S> {
     pub(super) vouches: Vouches,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
     frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
+    /// Of these nothing is taken, in whatever role.
+    pub(super) removed: Arc<RemovedBuckets>,
     /// What changed since somebody asked; the machine asks after every step.
     changes: Vec<Change>,
 }
@@ -97,6 +101,7 @@ impl<S: Storage> Copies<S> {
             noted: Vec::new(),
             vouches: Vouches::default(),
             frozen: BTreeMap::new(),
+            removed: Arc::default(),
         }
     }
 
@@ -110,12 +115,25 @@ impl<S: Storage> Copies<S> {
         self.frozen = frozen;
     }
 
-    fn check_frozen(
+    /// From now on nothing is taken of these buckets.
+    pub fn set_removed(&mut self, removed: Arc<RemovedBuckets>) {
+        self.removed = removed;
+    }
+
+    pub fn removed(&self) -> &RemovedBuckets {
+        &self.removed
+    }
+
+    fn check_open(
         &self,
         place: &Place,
         partition: PartitionId,
         key: &Key,
     ) -> Result<(), StorageError> {
+        if self.removed.contains(key.bucket()) {
+            let reason = format!("the bucket {} was removed", key.bucket());
+            return Err(StorageError::ReadOnly(reason));
+        }
         match self.frozen.get(&partition) {
             Some(buckets) if *place == Place::Home && buckets.contains(key.bucket()) => Err(
                 StorageError::ReadOnly("this node has handed the partition over".to_owned()),
@@ -189,7 +207,7 @@ impl<S: Storage> Copies<S> {
         incoming: Object,
         replaced: &[Replaced],
     ) -> Result<bool, WriteError> {
-        self.check_frozen(place, partition, key)?;
+        self.check_open(place, partition, key)?;
         let mut record = self.record_at(place, partition, key)?;
         self.forget_overtaken_header(&mut record, |actor| incoming.count_of(actor));
         let before = record.clone();
@@ -222,7 +240,7 @@ impl<S: Storage> Copies<S> {
         version: Version,
         merge: Option<MergeInputs>,
     ) -> Result<Coordinated, CoordinateError> {
-        self.check_frozen(place, partition, key)?;
+        self.check_open(place, partition, key)?;
         let mut record = self.record_at(place, partition, key)?;
         let before = fingerprint(key, &record.object);
         if let Place::Hint(_) = place {

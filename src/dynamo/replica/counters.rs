@@ -23,4 +23,6 @@ pub struct Counters {
     pub tombstones_reaped: u64,
     /// Actors that went from a clock, after everybody had vouched.
     pub actors_retired: u64,
+    /// Records of removed buckets that went, in whatever role they were kept.
+    pub records_cleared: u64,
 }

@@ -105,8 +105,71 @@ pub fn object_at(place: &Bytes) -> Option<Key> {
         return None;
     };
     let bucket = rest.get(..usize::from(*length))?;
-    let bucket = BucketName::new(std::str::from_utf8(bucket).ok()?).ok()?;
+    let bucket = BucketName::stored(std::str::from_utf8(bucket).ok()?).ok()?;
     Key::new(bucket, place.slice(4 + usize::from(*length)..)).ok()
+}
+
+/// One bucket's part of a range: what is stored there, and where what follows begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plot {
+    pub partition: PartitionId,
+    pub bucket: BucketName,
+    /// For whom it is kept, if it is kept for another.
+    pub home: Option<NodeId>,
+    pub range: Range<Bytes>,
+}
+
+/// All kinds of records of keys, each as one range, in the order in which they are stored.
+pub fn kinds() -> [Range<Bytes>; 3] {
+    [KIND_HINT, KIND_OBJECT, KIND_RETAINED].map(|kind| {
+        let edge = |kind| Bytes::copy_from_slice(&[kind]);
+        edge(kind)..edge(kind + 1)
+    })
+}
+
+/// The part of its bucket in which something stands; none if this is no place of a record.
+pub fn plot_at(stored: &Bytes) -> Option<Plot> {
+    let (home, partition, bucket) = match *stored.first()? {
+        KIND_HINT => {
+            let (home, partition, key) = decode_hint_key(stored).ok()?;
+            (Some(home), partition, key.bucket().clone())
+        }
+        KIND_OBJECT | KIND_RETAINED => {
+            let [_, high, low, length, rest @ ..] = stored.as_ref() else {
+                return None;
+            };
+            let bucket = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
+            let partition = PartitionId(u16::from_be_bytes([*high, *low]));
+            (None, partition, BucketName::stored(bucket).ok()?)
+        }
+        _ => return None,
+    };
+    let head = match &home {
+        Some(home) => hint_head(home, partition, &bucket),
+        None => place(*stored.first()?, partition, &bucket, 0),
+    };
+    Some(Plot {
+        range: keys_range(&head, b"", b""),
+        partition,
+        bucket,
+        home,
+    })
+}
+
+/// Where the first record of the next partition stands, behind this part of one.
+pub fn after_partition(plot: &Plot) -> Bytes {
+    match &plot.home {
+        Some(home) => hints_after(home, plot.partition),
+        None => {
+            let kind = plot.range.start.first().copied().unwrap_or(KIND_OBJECT);
+            let next = (u32::from(plot.partition.0) + 1).to_be_bytes();
+            let [_, beyond, high, low] = next;
+            match beyond {
+                0 => Bytes::copy_from_slice(&[kind, high, low]),
+                _ => Bytes::copy_from_slice(&[kind + 1]),
+            }
+        }
+    }
 }
 
 /// Where a hint for `home` is stored: all for one node together, so that they are found when it is back.
@@ -164,7 +227,7 @@ pub fn decode_hint_key(place: &Bytes) -> Result<(NodeId, PartitionId, Key), Deco
     let home = NodeId::new(&name(&reader.raw(length)?)).map_err(|_| malformed())?;
     let partition = PartitionId(u16::from(reader.byte()?) << 8 | u16::from(reader.byte()?));
     let length = usize::from(reader.byte()?);
-    let bucket = BucketName::new(&name(&reader.raw(length)?)).map_err(|_| malformed())?;
+    let bucket = BucketName::stored(&name(&reader.raw(length)?)).map_err(|_| malformed())?;
     let key = reader.raw(reader.remaining())?;
     let key = Key::new(bucket, key).map_err(|_| malformed())?;
     Ok((home, partition, key))

@@ -5,6 +5,7 @@
 //! Invariant: every change of a stored object is `local := sync(local, incoming)` (law 5).
 
 pub mod change;
+pub mod clearing;
 pub mod copy;
 pub mod counters;
 pub mod fingerprint;

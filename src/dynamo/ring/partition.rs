@@ -13,7 +13,8 @@ pub struct Token(pub u128);
 impl Token {
     pub fn of(key: &Key) -> Self {
         let mut md5 = Md5::new();
-        md5.update(key.bucket().as_str().as_bytes());
+        // Clients know no generations, and have to find the place of a key as well (6.4).
+        md5.update(key.bucket().plain().as_bytes());
         md5.update([0]);
         md5.update(key.bytes());
         Self(u128::from_be_bytes(md5.finalize().into()))

@@ -140,7 +140,7 @@ impl Watcher {
             // None: it has caught up with this shard.
             let change = cursor.taken.pop_front()?;
             cursor.count += 1;
-            if *change.key.bucket() == self.bucket {
+            if change.key.bucket().plain() == self.bucket.plain() {
                 if cursor.taken.is_empty() {
                     self.next_shard();
                 }
