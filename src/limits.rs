@@ -116,6 +116,11 @@ pub const PEER_QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Requests that one shard coordinates at a time; beyond it clients get `RESOURCE_EXHAUSTED`.
 pub const CONVERSATIONS_MAX: usize = 16 * 1024;
 
+/// Inputs that may wait for a shard; beyond it clients get `RESOURCE_EXHAUSTED` and coordinators turn to other nodes. A
+/// shard takes some ten thousand a second.
+pub const SHARD_WAITING_MAX: usize = 4 * 1024;
+/// How long a node that turned something away is asked last: a shard that is full works off its queue in less.
+pub const BUSY_MS: u64 = 1_000;
 /// Puts passed on by others of which a shard remembers that it took them, should a second copy arrive.
 pub const FORWARDS_REMEMBERED_MAX: usize = 16 * 1024;
 

@@ -13,6 +13,8 @@ mod cluster;
 mod memory;
 #[path = "repair/moving.rs"]
 mod moving;
+#[path = "repair/pressure.rs"]
+mod pressure;
 #[path = "repair/removal.rs"]
 mod removal;
 #[path = "repair/steward.rs"]

@@ -17,6 +17,7 @@ use crate::dynamo::machine::router::Machine;
 use crate::dynamo::names::{ClientId, Key, NodeId, Ticket};
 use crate::dynamo::reconcile::answer::Answer;
 use crate::dynamo::reconcile::question::Question;
+use crate::limits::SHARD_WAITING_MAX;
 use crate::wasm::guest::Report;
 use crate::wasm::workers::Workers;
 use std::collections::{HashMap, VecDeque};
@@ -51,6 +52,8 @@ pub struct Shard {
     /// Requests that certainly never left, to be told to the machine.
     undelivered: VecDeque<Event>,
     effects: Vec<Effect>,
+    /// How long the queue was when the machine was told of it.
+    waiting: usize,
 }
 
 #[derive(Default)]
@@ -70,6 +73,7 @@ impl Shard {
             clients: Clients::default(),
             undelivered: VecDeque::new(),
             effects: Vec::new(),
+            waiting: 0,
         }
     }
 
@@ -115,7 +119,16 @@ impl Shard {
         if self.is_due() {
             self.step(Event::Tick);
         }
+        self.look_at_queue(inbox.len());
         true
+    }
+
+    /// The machine is told when the queue becomes too long, and when it is not any more.
+    fn look_at_queue(&mut self, waiting: usize) {
+        if (waiting >= SHARD_WAITING_MAX) != (self.waiting >= SHARD_WAITING_MAX) {
+            self.waiting = waiting;
+            self.step(Event::Waiting(waiting));
+        }
     }
 
     fn is_due(&self) -> bool {

@@ -207,18 +207,20 @@ fn encode_failure(failure: &ReplicaFailure) -> proto::Failure {
     proto::Failure {
         unreachable: *failure == ReplicaFailure::Unreachable,
         not_kept: *failure == ReplicaFailure::NotKept,
+        overloaded: *failure == ReplicaFailure::Overloaded,
         message: match failure {
             ReplicaFailure::Storage(message) => message.clone(),
-            ReplicaFailure::Unreachable | ReplicaFailure::NotKept => String::new(),
+            failure => failure.to_string(), // For a node that does not know the reason.
         },
     }
 }
 
 fn decode_failure(failure: proto::Failure) -> ReplicaFailure {
-    match (failure.unreachable, failure.not_kept) {
-        (true, _) => ReplicaFailure::Unreachable,
-        (false, true) => ReplicaFailure::NotKept,
-        (false, false) => ReplicaFailure::Storage(failure.message),
+    match failure {
+        failure if failure.unreachable => ReplicaFailure::Unreachable,
+        failure if failure.not_kept => ReplicaFailure::NotKept,
+        failure if failure.overloaded => ReplicaFailure::Overloaded,
+        failure => ReplicaFailure::Storage(failure.message),
     }
 }
 

@@ -11,7 +11,9 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{PutRequest, Ttl};
+use rejoin::dynamo::coordinator::request::{
+    GetError, GetRequest, PutError, PutRequest, Ttl,
+};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -70,6 +72,10 @@ pub struct Cluster {
     pub replies: u64,
     /// Puts that were answered well.
     pub acknowledged: u64,
+    /// Gets and puts that were turned away because there is too much to do.
+    pub turned_away: u64,
+    /// What puts ask for instead of their bucket's W.
+    pub w: Option<u8>,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
@@ -138,6 +144,8 @@ impl Cluster {
             is_mute: false,
             replies: 0,
             acknowledged: 0,
+            turned_away: 0,
+            w: None,
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
@@ -286,8 +294,15 @@ impl Cluster {
                 Effect::ReplyPut { outcome, .. } => {
                     self.replies += 1;
                     self.acknowledged += u64::from(outcome.is_ok());
+                    let is_away = matches!(outcome, Err(PutError::Overloaded { .. }));
+                    self.turned_away += u64::from(is_away);
                 }
-                Effect::ReplyGet { .. } | Effect::ReplyList { .. } => self.replies += 1,
+                Effect::ReplyGet { outcome, .. } => {
+                    self.replies += 1;
+                    let is_away = matches!(outcome, Err(GetError::Overloaded { .. }));
+                    self.turned_away += u64::from(is_away);
+                }
+                Effect::ReplyList { .. } => self.replies += 1,
                 Effect::Ask { .. } | Effect::Changed(_) => {}
             }
         }
@@ -352,7 +367,7 @@ impl Cluster {
             key: key.clone(),
             context: Default::default(),
             version: Version::value(value.to_owned(), 0),
-            w: None,
+            w: self.w,
             pw: None,
             ack: None,
             ttl: Ttl::Bucket,
@@ -365,6 +380,21 @@ impl Cluster {
         self.step(&node(via), event);
         self.deliver();
         self.acknowledged > before
+    }
+
+    pub fn get(&mut self, via: &str, key: &Key) {
+        self.clients += 1;
+        let event = Event::Get {
+            client: ClientId(self.clients),
+            request: GetRequest {
+                key: key.clone(),
+                r: None,
+                pr: None,
+            },
+            timeout_ms: 5_000,
+        };
+        self.step(&node(via), event);
+        self.deliver();
     }
 
     /// Deletes whatever stands under a key, at all replicas.

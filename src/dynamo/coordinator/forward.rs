@@ -42,26 +42,21 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Tries the node that the context names first, if it is one of these primaries, then the others (5).
+    /// Tries these primaries in this order (5).
     pub fn start(
         client: ClientId,
         request: PutRequest,
-        primaries: impl Iterator<Item = NodeId>,
+        primaries: Vec<NodeId>,
         resort: Resort,
         w: u8,
         deadline: Millis,
     ) -> Self {
-        let mut candidates: VecDeque<NodeId> = primaries.collect();
-        let fastest = request.context.fastest.as_ref();
-        if let Some(place) = candidates.iter().position(|node| Some(node) == fastest) {
-            candidates.swap(0, place);
-        }
         Self {
             client,
             request,
             deadline,
             tried: None,
-            candidates,
+            candidates: primaries.into(),
             resort,
             w: usize::from(w),
         }

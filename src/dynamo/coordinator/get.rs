@@ -115,6 +115,13 @@ impl Get {
         self.advance(verdict)
     }
 
+    /// Somebody has too much to do.
+    pub fn on_overloaded(&mut self, from: &NodeId) -> Step {
+        let (verdict, errand) = self.panel.on_overloaded(from);
+        self.errands.extend(errand);
+        self.advance(verdict)
+    }
+
     fn advance(&mut self, verdict: Verdict) -> Step {
         if self.phase != Phase::Gathering {
             return Step::Wait; // Decided; the reply only counts for repair.

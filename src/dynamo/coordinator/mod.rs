@@ -10,6 +10,7 @@ pub mod get;
 pub mod listing;
 pub mod merge;
 pub mod panel;
+pub mod pressure;
 pub mod put;
 pub mod quorum;
 pub mod request;

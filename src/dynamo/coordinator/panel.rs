@@ -15,6 +15,8 @@ use super::quorum::{Needed, Verdict};
 use super::seat::{Asked, Errand, Seat, State, asked, errand};
 use std::collections::VecDeque;
 
+mod counting;
+
 /// All seats of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
@@ -24,6 +26,8 @@ pub struct Panel {
     bench: VecDeque<NodeId>,
     /// Spells of waiting that are over.
     spells: u32,
+    /// Answers by those who have too much to do.
+    turned_away: usize,
     verdict: Verdict,
 }
 
@@ -43,6 +47,7 @@ impl Panel {
             seats: Vec::new(),
             bench,
             spells: 0,
+            turned_away: 0,
             verdict: Verdict::Pending,
         };
         for home in seats.primaries {
@@ -129,6 +134,20 @@ impl Panel {
         (self.decide(), errand)
     }
 
+    /// Somebody has too much to do. Another is asked instead, but no more than one for each seat in all: where everybody
+    /// has too much to do, asking everybody would only make it worse.
+    pub fn on_overloaded(&mut self, from: &NodeId) -> (Verdict, Option<Errand>) {
+        self.turned_away += 1;
+        if self.turned_away > self.seats.len() {
+            self.bench.clear();
+        }
+        self.on_failure(from)
+    }
+
+    pub fn was_turned_away(&self) -> bool {
+        self.turned_away > 0
+    }
+
     /// A spell of waiting is over: the seats that nobody has answered in get somebody else beside.
     pub fn on_late(&mut self) -> Vec<Errand> {
         self.spells += 1;
@@ -147,15 +166,6 @@ impl Panel {
         }
         late.into_iter()
             .filter_map(|seat| self.fill(seat))
-            .collect()
-    }
-
-    /// Who has been waited for and has said nothing.
-    pub fn silent(&self) -> Vec<NodeId> {
-        let asked = self.seats.iter().flat_map(|seat| &seat.asked);
-        asked
-            .filter(|asked| asked.state == State::Silent && asked.is_waited_for)
-            .map(|asked| asked.node.clone())
             .collect()
     }
 
@@ -185,7 +195,10 @@ impl Panel {
             );
             let primaries = self.primaries_possible();
             let hopeful = |seat: &&Seat| seat.asked.iter().any(|a| a.state != State::Failed);
-            let answers = self.seats.iter().filter(hopeful).count();
+            let answers = match self.was_turned_away() && self.is_complete() {
+                true => self.answered(),
+                false => self.seats.iter().filter(hopeful).count(),
+            };
             self.verdict = if self.answered() >= needed.0 && self.primaries_answered() >= needed.1 {
                 Verdict::Reached
             } else if answers < needed.0 || primaries < needed.1 {
@@ -199,55 +212,6 @@ impl Panel {
 
     pub fn verdict(&self) -> Verdict {
         self.verdict
-    }
-
-    /// Nobody who was asked is still silent.
-    pub fn is_complete(&self) -> bool {
-        !self.seats.iter().any(|seat| seat.has(State::Silent))
-    }
-
-    /// Whether the end of a spell of waiting tells anything: who is late, or who could be asked instead.
-    pub fn is_worth_waking(&self) -> bool {
-        self.spells == 0 || !self.bench.is_empty()
-    }
-
-    /// Seats in which somebody has answered.
-    pub fn answered(&self) -> usize {
-        let is_over = self.is_complete();
-        let counts =
-            |seat: &&Seat| seat.has(State::Answered) || (is_over && seat.has(State::Empty));
-        self.seats.iter().filter(counts).count()
-    }
-
-    pub fn primaries_answered(&self) -> usize {
-        let answered = |seat: &&Seat| seat.home_is(State::Answered);
-        self.seats.iter().filter(answered).count()
-    }
-
-    /// Primaries that have answered or still may.
-    pub fn primaries_possible(&self) -> usize {
-        let may = |seat: &&Seat| seat.home_is(State::Answered) || seat.home_is(State::Silent);
-        self.seats.iter().filter(may).count()
-    }
-
-    /// Whether a node keeps the key, rather than standing in for somebody.
-    pub fn is_primary(&self, node: &NodeId) -> bool {
-        self.seats.iter().any(|seat| seat.home == *node)
-    }
-
-    /// The primaries in whose seats nobody has answered.
-    pub fn missing(&self) -> Vec<NodeId> {
-        let empty = self.seats.iter().filter(|seat| !seat.has(State::Answered));
-        empty.map(|seat| seat.home.clone()).collect()
-    }
-
-    pub fn asks(&self, node: &NodeId) -> bool {
-        let mut asked = self.seats.iter().flat_map(|seat| &seat.asked);
-        asked.any(|asked| asked.node == *node)
-    }
-
-    pub fn seats(&self) -> usize {
-        self.seats.len()
     }
 
     pub fn needed(&self) -> Needed {
@@ -342,6 +306,32 @@ mod tests {
         assert_eq!(panel.on_answer(&node("d"), true), Verdict::Reached);
         assert_eq!((panel.answered(), panel.primaries_answered()), (2, 1));
         assert_eq!(panel.missing(), []);
+    }
+
+    #[test]
+    fn who_is_overloaded_is_replaced_and_where_all_are_there_is_an_end_to_it() {
+        let others = ["d", "e", "f", "g", "h", "i"];
+        let mut panel = Panel::new(seats(&["a", "b", "c"], &others), nobody, needs(2, 0));
+        let mut asked: VecDeque<NodeId> = panel.errands().into_iter().map(|e| e.to).collect();
+        let mut count = asked.len();
+        while let Some(node) = asked.pop_front() {
+            let (_, errand) = panel.on_overloaded(&node);
+            count += usize::from(errand.is_some());
+            asked.extend(errand.map(|errand| errand.to));
+        }
+        assert_eq!((count, panel.verdict()), (6, Verdict::Impossible));
+        assert!(panel.was_turned_away());
+    }
+
+    #[test]
+    fn a_stand_in_that_knows_nothing_does_not_speak_for_who_is_overloaded() {
+        let mut panel = Panel::new(seats(&["a", "b"], &["c", "d"]), nobody, needs(1, 0));
+        panel.on_overloaded(&node("a"));
+        panel.on_overloaded(&node("b"));
+        assert_eq!(panel.on_answer(&node("c"), false), Verdict::Pending);
+        let mut found = panel.clone();
+        assert_eq!(found.on_answer(&node("d"), true), Verdict::Reached);
+        assert_eq!(panel.on_answer(&node("d"), false), Verdict::Impossible);
     }
 
     #[test]

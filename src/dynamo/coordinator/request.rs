@@ -10,7 +10,7 @@ use super::super::causality::version::{Version, VersionError};
 use super::super::names::{BucketName, Digest, Key, NodeId};
 use super::panel::Panel;
 use super::warning::Warning;
-use crate::limits::TTL_MS_MAX;
+use crate::limits::{SHARD_WAITING_MAX, TTL_MS_MAX};
 
 /// `get(key)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ pub enum GetError {
     )]
     Deadline { answered: usize, needed: usize },
     #[error(
-        "this node coordinates {limit} requests already; retry after a pause, or at another node"
+        "this node, or too many of the key's replicas, have {limit} requests before them already; retry after a pause, or at another node"
     )]
     Overloaded { limit: usize },
 }
@@ -165,6 +165,10 @@ pub enum GetError {
 impl GetError {
     /// Too few of a panel answered, or too few of its primaries.
     pub(super) fn too_few(panel: &Panel) -> Self {
+        if panel.was_turned_away() {
+            let limit = SHARD_WAITING_MAX;
+            return Self::Overloaded { limit };
+        }
         let needed = panel.needed();
         let asked = panel.seats();
         let primaries = usize::from(needed.primaries);
@@ -214,7 +218,7 @@ pub enum PutError {
     #[error("nothing was stored: {0}; a retry is safe")]
     NotStored(String),
     #[error(
-        "this node coordinates {limit} requests already, and nothing was stored; retry after a pause, or at another node"
+        "this node, or too many of the key's replicas, have {limit} requests before them already, and nothing was stored; retry after a pause, or at another node"
     )]
     Overloaded { limit: usize },
     /// It may be stored, now or later.

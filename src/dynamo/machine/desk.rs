@@ -44,6 +44,8 @@ pub(super) struct Desk {
     pub(super) timers: BTreeSet<(Millis, Ticket)>,
     pub(super) to_self: VecDeque<Message>,
     pub(super) passed: Passed,
+    /// Inputs that wait for the shard, as far as it was told.
+    pub(super) waiting: usize,
 }
 
 impl View {

@@ -57,6 +57,8 @@ pub enum Event {
     },
     /// The shard's share, times and bounds are these from now on; before anything else to be of use.
     Settings(Settings),
+    /// So many inputs wait for this shard.
+    Waiting(usize),
     /// Time has passed: `Machine::next_deadline` has come.
     Tick,
 }

@@ -90,10 +90,15 @@ impl<S: Storage> Machine<S> {
         let Some(forward) = self.desk.forward(ticket) else {
             return; // A late reply to a conversation that has ended.
         };
+        let before = forward.tried().cloned();
         let step = turn(forward);
+        if let (Some(node), false) = (before, step == forward::Step::Wait) {
+            self.pressure.on_over(&node, ticket);
+        }
         let outcome = match step {
             forward::Step::Wait => return,
             forward::Step::Send(to) => {
+                self.pressure.on_passed(to.clone(), ticket, now);
                 let request = Box::new(forward.request.clone());
                 let timeout_ms = forward.deadline.since(now);
                 let message = Message::Forward {

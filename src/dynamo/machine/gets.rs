@@ -14,7 +14,7 @@ use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
-use crate::limits::{CONVERSATIONS_MAX, READ_REPAIR_WINDOW_MS};
+use crate::limits::READ_REPAIR_WINDOW_MS;
 
 impl<S: Storage> Machine<S> {
     pub(super) fn on_get(
@@ -40,8 +40,7 @@ impl<S: Storage> Machine<S> {
         timeout_ms: u64,
     ) -> Result<Ticket, GetError> {
         self.activity.gets += 1;
-        if self.desk.is_full() {
-            let limit = CONVERSATIONS_MAX;
+        if let Some(limit) = self.overload() {
             return Err(GetError::Overloaded { limit });
         }
         let Some(properties) = self.view.properties(&request.key) else {

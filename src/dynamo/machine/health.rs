@@ -2,6 +2,7 @@
 //!
 //! Invariant: only an answer proves that a peer can be reached; a request from it proves one direction.
 
+use super::super::coordinator::request::PutError;
 use super::super::names::{NodeId, Ticket};
 use super::super::repair::inquiry::{Answer, Refusal};
 use super::super::repair::settings::Settings;
@@ -48,6 +49,9 @@ impl<S: Storage> Machine<S> {
     pub(super) fn weigh(&mut self, from: &NodeId, message: &Message) {
         if *from == self.me {
             return;
+        }
+        if is_turned_away(message) {
+            self.pressure.on_busy(from.clone(), self.desk.now.monotonic);
         }
         let unreachable = Err(ReplicaFailure::Unreachable);
         let is_lost = match message {
@@ -135,5 +139,17 @@ impl<S: Storage> Machine<S> {
                 _ => {}
             }
         }
+    }
+}
+
+/// Whether its sender has too much to do.
+fn is_turned_away(message: &Message) -> bool {
+    match message {
+        Message::ReadReply { outcome, .. } => *outcome == Err(ReplicaFailure::Overloaded),
+        Message::WriteReply { outcome, .. } => *outcome == Err(ReplicaFailure::Overloaded),
+        Message::ForwardReply { outcome, .. } => {
+            matches!(outcome, Err(PutError::Overloaded { .. }))
+        }
+        _ => false,
     }
 }

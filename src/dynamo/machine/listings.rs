@@ -15,7 +15,6 @@ use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::{Message, ReplicaFailure};
 use super::router::Machine;
-use crate::limits::CONVERSATIONS_MAX;
 
 impl<S: Storage> Machine<S> {
     pub(super) fn on_list(
@@ -41,8 +40,7 @@ impl<S: Storage> Machine<S> {
         timeout_ms: u64,
     ) -> Result<Ticket, GetError> {
         self.activity.lists += 1;
-        if self.desk.is_full() {
-            let limit = CONVERSATIONS_MAX;
+        if let Some(limit) = self.overload() {
             return Err(GetError::Overloaded { limit });
         }
         let Some(properties) = self.view.buckets.get(&stretch.bucket) else {

@@ -106,6 +106,9 @@ pub enum ReplicaFailure {
     Storage(String),
     #[error("it keeps no copy of this key")]
     NotKept,
+    /// It has too much to do and has done nothing about it; another node may.
+    #[error("it is overloaded")]
+    Overloaded,
 }
 
 impl Message {

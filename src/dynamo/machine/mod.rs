@@ -20,6 +20,7 @@ mod hints;
 mod inquiries;
 mod listings;
 mod passed;
+mod pressure;
 mod puts;
 mod reaping;
 mod serving;

@@ -21,7 +21,7 @@ use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
-use crate::limits::{CONVERSATIONS_MAX, PUT_STRAGGLERS_MS};
+use crate::limits::{PUT_STRAGGLERS_MS, SHARD_WAITING_MAX};
 
 /// A put that was let in: by which rules it goes, and to whom.
 pub(super) struct Admitted {
@@ -47,10 +47,9 @@ impl<S: Storage> Machine<S> {
             }
             Ok(admitted) => {
                 let w = request.w.unwrap_or(admitted.properties.w);
-                let primaries = admitted.seats.primaries.into_iter();
-                let reachable = primaries.filter(|node| !self.detector.is_down(node));
+                let primaries = self.in_order(&request, admitted.seats.primaries);
                 let resort = Resort::StandIn;
-                let forward = Forward::start(client, request, reachable, resort, w, deadline);
+                let forward = Forward::start(client, request, primaries, resort, w, deadline);
                 self.pass_on(forward, "no replica could be reached".to_owned(), effects);
             }
         }
@@ -58,8 +57,7 @@ impl<S: Storage> Machine<S> {
 
     /// Checks a put against its bucket and names the nodes of its key.
     pub(super) fn admit(&self, request: &PutRequest) -> Result<Admitted, PutError> {
-        if self.desk.is_full() {
-            let limit = CONVERSATIONS_MAX;
+        if let Some(limit) = self.overload() {
             return Err(PutError::Overloaded { limit });
         }
         let Some(properties) = self.view.properties(&request.key) else {
@@ -96,6 +94,10 @@ impl<S: Storage> Machine<S> {
             answers: request.w.unwrap_or(properties.w),
             primaries: request.pw.unwrap_or(properties.pw),
         };
+        if self.are_too_many_busy(&seats, needed) {
+            let limit = SHARD_WAITING_MAX;
+            return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
+        }
         let mut panel = Panel::new(seats, |node| self.detector.is_down(node), needed);
         if let Place::Hint(home) = &place {
             panel = panel.led_by(&self.me, home);
@@ -247,8 +249,7 @@ impl<S: Storage> Machine<S> {
         match (origin, admitted) {
             (Origin::Client(client), Ok(Admitted { properties, seats })) => {
                 let w = request.w.unwrap_or(properties.w);
-                let others = seats.primaries.into_iter();
-                let others = others.filter(|node| *node != self.me && !self.detector.is_down(node));
+                let others = self.in_order(&request, seats.primaries);
                 let resort = Resort::Nobody;
                 let forward = Forward::start(client, request, others, resort, w, deadline);
                 self.pass_on(forward, error.to_string(), effects);

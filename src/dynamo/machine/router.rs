@@ -5,6 +5,7 @@
 //! Invariant: a conversation is in the map exactly as long as it has a timer (law 12).
 
 use super::super::causality::dot::Incarnation;
+use super::super::coordinator::pressure::Pressure;
 use super::super::names::{Key, Millis, NodeId, Now, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::detector::Detector;
@@ -74,6 +75,7 @@ pub struct Machine<S> {
     pub(super) detector: Detector,
     pub(super) offers: Offers,
     pub(super) arming: Arming,
+    pub(super) pressure: Pressure,
 }
 
 impl<S: Storage> Machine<S> {
@@ -90,6 +92,7 @@ impl<S: Storage> Machine<S> {
             settings,
             offers: Offers::default(),
             arming: Arming::default(),
+            pressure: Pressure::default(),
             me,
             copies: Copies::new(storage, incarnation),
             view: View {
@@ -107,6 +110,7 @@ impl<S: Storage> Machine<S> {
                 timers: BTreeSet::new(),
                 to_self: VecDeque::new(),
                 passed: Passed::default(),
+                waiting: 0,
             },
             activity: Activity::default(),
             background: Background::new(incarnation.0),
@@ -240,6 +244,7 @@ impl<S: Storage> Machine<S> {
                 self.background_turn(effects);
             }
             Event::Peer { node, is_connected } => self.on_peer(&node, is_connected),
+            Event::Waiting(waiting) => self.desk.waiting = waiting,
             Event::Settings(settings) => self.set(settings),
             Event::Tick => self.on_tick(effects),
         }
@@ -265,8 +270,12 @@ impl<S: Storage> Machine<S> {
                 hint_for,
                 placement_version,
             } => {
-                let outcome =
-                    self.serve_write((&key, hint_for), object, &replaced, placement_version);
+                let outcome = match self.turns_away(&from) {
+                    true => Err(ReplicaFailure::Overloaded),
+                    false => {
+                        self.serve_write((&key, hint_for), object, &replaced, placement_version)
+                    }
+                };
                 self.acknowledge(from, ticket, outcome, ack, effects);
             }
             Message::Forward {
@@ -292,6 +301,7 @@ impl<S: Storage> Machine<S> {
             Message::ReadReply { ticket, outcome } => {
                 self.with_get(ticket, effects, |get| match outcome {
                     Ok(object) => get.on_reply(from, object),
+                    Err(ReplicaFailure::Overloaded) => get.on_overloaded(&from),
                     Err(_) => get.on_failure(&from),
                 });
             }
@@ -328,6 +338,7 @@ impl<S: Storage> Machine<S> {
         }
         self.with_put(ticket, effects, |put| match outcome {
             Ok(()) => put.on_ack(from),
+            Err(ReplicaFailure::Overloaded) => put.on_overloaded(from),
             Err(_) => put.on_failure(from),
         });
     }

@@ -25,6 +25,10 @@ impl<S: Storage> Machine<S> {
     ) {
         let partition = self.view.placement.partition_of(key);
         let place = self.place(hint_for);
+        if self.turns_away(&from) {
+            let outcome = Err(ReplicaFailure::Overloaded);
+            return self.send(from, Message::ReadReply { ticket, outcome }, effects);
+        }
         if !self.may_show(&place, partition, key.bucket(), placement_version) {
             let outcome = Err(ReplicaFailure::NotKept);
             return self.send(from, Message::ReadReply { ticket, outcome }, effects);

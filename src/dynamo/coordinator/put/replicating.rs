@@ -42,7 +42,17 @@ impl Put {
     }
 
     pub fn on_failure(&mut self, from: &NodeId) -> Step {
-        let (verdict, errand) = self.panel.on_failure(from);
+        let failed = self.panel.on_failure(from);
+        self.on_lost(failed)
+    }
+
+    /// Somebody has too much to do.
+    pub fn on_overloaded(&mut self, from: &NodeId) -> Step {
+        let failed = self.panel.on_overloaded(from);
+        self.on_lost(failed)
+    }
+
+    fn on_lost(&mut self, (verdict, errand): (Verdict, Option<Errand>)) -> Step {
         self.errands.extend(errand);
         match verdict {
             Verdict::Impossible if self.is_open() => {
