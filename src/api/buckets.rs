@@ -101,8 +101,12 @@ impl BucketsService {
             );
             return Err(status::invalid("BAD_PROPERTIES", error));
         }
-        if properties.ack == Ack::Durable && !self.node.store.is_durable() {
-            let error = "this node keeps its data in memory; create the bucket with `ack` buffered";
+        let is_durable = match properties.dw {
+            Some(dw) => dw > 0,
+            None => properties.ack == Ack::Durable,
+        };
+        if is_durable && !self.node.store.is_durable() {
+            let error = "this node keeps its data in memory; create the bucket with `ack` buffered, and without dw";
             return Err(status::invalid("NOT_DURABLE", error));
         }
         if let Policy::Resolver(binding) = &properties.policy {

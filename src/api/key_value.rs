@@ -241,8 +241,9 @@ impl KvService {
     }
 
     async fn store(&self, request: PutRequest, timeout_ms: u64) -> Result<PutReply, Status> {
-        if request.ack == Some(Ack::Durable) && !self.node.store.is_durable() {
-            let error = "this node keeps its data in memory and cannot acknowledge durably; ask for `buffered`";
+        let is_durable = request.ack == Some(Ack::Durable) || request.dw.is_some_and(|dw| dw > 0);
+        if is_durable && !self.node.store.is_durable() {
+            let error = "this node keeps its data in memory and cannot acknowledge durably; ask for `buffered`, and for no dw";
             return Err(status::invalid("NOT_DURABLE", error));
         }
         let reply = self.node.put(request, timeout_ms).await;

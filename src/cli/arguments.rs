@@ -208,6 +208,9 @@ pub struct Write {
     /// When a replica says that it has the write, in place of the bucket's choice.
     #[arg(long)]
     pub ack: Option<AckChoice>,
+    /// Of the acknowledgements, how many must be from the disk, whatever --ack says.
+    #[arg(long)]
+    pub dw: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -257,6 +260,9 @@ pub struct CreateBucket {
     /// When a replica says that it has a write [default: durable].
     #[arg(long)]
     pub ack: Option<AckChoice>,
+    /// Of a put's acknowledgements, how many must be from the disk [default: all or none, as --ack says].
+    #[arg(long)]
+    pub dw: Option<u32>,
     /// Plugin that resolves siblings: its name, or the first digits of its digest.
     #[arg(long, value_name = "PLUGIN", conflicts_with = "last_write_wins")]
     pub resolver: Option<String>,

@@ -102,6 +102,7 @@ async fn properties(
         w: create.w,
         pr: create.pr,
         pw: create.pw,
+        dw: create.dw,
         ack: ack_choice(create.ack).into(),
         policy: policy.into(),
         resolver,
@@ -179,6 +180,7 @@ fn as_json(name: &str, properties: &proto::Properties) -> Value {
         "pr": properties.pr(),
         "pw": properties.pw(),
         "ack": ack_name(properties),
+        "dw": properties.dw,
         "policy": policy_name(properties),
         "resolver": binding(&properties.resolver),
         "validator": binding(&properties.validator),
@@ -208,6 +210,9 @@ fn as_line(name: &str, properties: &proto::Properties) -> String {
         if primaries > 0 {
             line += &format!(" {name}={primaries}");
         }
+    }
+    if let Some(dw) = properties.dw {
+        line += &format!(" dw={dw}");
     }
     if properties.merge_on_put() {
         line += " merge-on-put";

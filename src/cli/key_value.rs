@@ -84,6 +84,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
         metadata: put.metadata.into_iter().collect(),
         w: put.write.w,
         pw: put.write.pw,
+        dw: put.write.dw,
         ack: ack(&put.write).into(),
         ttl_ms: put.ttl_ms,
         condition: condition.into(),
@@ -101,6 +102,7 @@ pub async fn put(put: Put, server: &Server) -> anyhow::Result<()> {
             "merged": reply.merged.as_ref().map(super::output::value),
             "replicas_answered": reply.replicas_answered,
             "primaries_answered": reply.primaries_answered,
+            "durable_answered": reply.durable_answered,
             "coordinator": reply.coordinator,
             "dot": reply.dot,
             "warnings": reply.warnings,
@@ -136,6 +138,7 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
         context,
         w: delete.write.w,
         pw: delete.write.pw,
+        dw: delete.write.dw,
         ack: ack(&delete.write).into(),
     };
     let reply = connection
@@ -149,6 +152,7 @@ pub async fn delete(delete: Delete, server: &Server) -> anyhow::Result<()> {
             "siblings": reply.siblings,
             "replicas_answered": reply.replicas_answered,
             "primaries_answered": reply.primaries_answered,
+            "durable_answered": reply.durable_answered,
             "coordinator": reply.coordinator,
             "dot": reply.dot,
         }));

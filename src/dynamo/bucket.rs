@@ -68,6 +68,8 @@ pub struct Properties {
     /// Of the W acknowledgements, those that must be of primaries.
     pub pw: u8,
     pub ack: Ack,
+    /// Of the W acknowledgements, those that must be durable; none: all or none of them, as `ack` says (5).
+    pub dw: Option<u8>,
     pub policy: Policy,
     /// Whether a put stores what the policy makes of its value and the siblings it did not cover.
     pub merge_on_put: bool,
@@ -92,6 +94,7 @@ impl Default for Properties {
             pr: 0,
             pw: 0,
             ack: Ack::Durable,
+            dw: None,
             policy: Policy::Siblings,
             merge_on_put: false,
             validator: None,
@@ -120,6 +123,8 @@ pub enum PropertiesError {
         found: u8,
         n: u8,
     },
+    #[error("dw is {found}, but only w = {w} acknowledgements are waited for; give 0 to {w}")]
+    DurableWrites { found: u8, w: u8 },
     #[error("the value limit is {found} bytes; give 1 to {VALUE_BYTES_MAX}")]
     ValueLimit { found: usize },
     #[error(
@@ -141,6 +146,7 @@ const TAG_DURABLE: u8 = 1;
 const TAG_WARNS: u8 = 2;
 const TAG_EXPIRES: u8 = 4;
 const TAG_GENERATION: u8 = 64;
+const TAG_DURABLE_WRITES: u8 = 128;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -152,6 +158,9 @@ impl Properties {
         self.check_quorum("w", self.w)?;
         self.check_primaries("pr", self.pr)?;
         self.check_primaries("pw", self.pw)?;
+        if let Some(dw) = self.dw {
+            check_durable(dw, self.w)?;
+        }
         if self.value_bytes_max == 0 || self.value_bytes_max > VALUE_BYTES_MAX {
             let found = self.value_bytes_max;
             return Err(PropertiesError::ValueLimit { found });
@@ -237,6 +246,9 @@ impl Properties {
         if self.generation > 0 {
             writer.number(self.generation);
         }
+        if let Some(dw) = self.dw {
+            writer.byte(dw);
+        }
     }
 
     fn tag(&self) -> u8 {
@@ -245,12 +257,14 @@ impl Properties {
             | bit(self.value_bytes_warn.is_some(), TAG_WARNS)
             | bit(self.ttl_ms.is_some(), TAG_EXPIRES)
             | bit(self.generation > 0, TAG_GENERATION)
+            | bit(self.dw.is_some(), TAG_DURABLE_WRITES)
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION) != 0 {
+        if tag & !(TAG_DURABLE | TAG_WARNS | TAG_EXPIRES | TAG_GENERATION | TAG_DURABLE_WRITES) != 0
+        {
             return Err(DecodeError::Malformed("a bucket's tag"));
         }
         let ack = match tag & TAG_DURABLE {
@@ -288,11 +302,23 @@ impl Properties {
                 0 => 0,
                 _ => reader.number()?,
             },
+            dw: match tag & TAG_DURABLE_WRITES {
+                0 => None,
+                _ => Some(reader.byte()?),
+            },
         };
         match properties.check() {
             Ok(()) => Ok(properties),
             Err(_) => Err(DecodeError::Malformed("a bucket's properties")),
         }
+    }
+}
+
+/// Checks how many of `w` acknowledgements are to be durable.
+pub fn check_durable(found: u8, w: u8) -> Result<(), PropertiesError> {
+    match found <= w {
+        true => Ok(()),
+        false => Err(PropertiesError::DurableWrites { found, w }),
     }
 }
 
@@ -353,12 +379,13 @@ mod tests {
     }
 
     #[test]
-    fn warning_time_to_live_and_generation_survive_the_trip() {
+    fn what_is_tagged_survives_the_trip() {
         let properties = Properties {
             ack: Ack::Buffered,
             value_bytes_warn: Some(1_000),
             ttl_ms: Some(86_400_000),
             generation: 3,
+            dw: Some(1),
             ..Properties::default()
         };
         let mut reader = Reader::new(encoded(&properties));

@@ -42,6 +42,7 @@ pub fn decode(properties: proto::Properties) -> Result<Properties, PropertiesDec
         pr: number("pr", properties.pr)?.unwrap_or(defaults.pr),
         pw: number("pw", properties.pw)?.unwrap_or(defaults.pw),
         ack: decode_ack(properties.ack)?.unwrap_or(defaults.ack),
+        dw: number("dw", properties.dw)?,
         merge_on_put: properties
             .merge_on_put
             .unwrap_or(policy == Policy::LastWriteWins),
@@ -81,6 +82,7 @@ pub fn encode(properties: &Properties) -> proto::Properties {
         pr: Some(u32::from(properties.pr)),
         pw: Some(u32::from(properties.pw)),
         ack: encode_ack(properties.ack).into(),
+        dw: properties.dw.map(u32::from),
         policy: policy.into(),
         resolver,
         validator: properties.validator.as_ref().map(encode_binding),

@@ -72,6 +72,7 @@ pub fn decode_put(request: proto::PutRequest) -> Decoded<PutRequest> {
         version,
         w: number("w", request.w)?,
         pw: number("pw", request.pw)?,
+        dw: number("dw", request.dw)?,
         ack,
         ttl: Ttl::of(request.ttl_ms)?,
     })
@@ -96,6 +97,7 @@ pub fn decode_delete(request: proto::DeleteRequest) -> Decoded<PutRequest> {
         version: Version::tombstone(0),
         w: number("w", request.w)?,
         pw: number("pw", request.pw)?,
+        dw: number("dw", request.dw)?,
         ack,
         ttl: Ttl::default(),
     })
@@ -131,6 +133,7 @@ pub fn encode_put(key: &Key, reply: PutReply) -> proto::PutResponse {
         resolved: Some(encode_resolved(reply.resolved)),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
+        durable_answered: reply.durable_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
         dot: reply.dot.to_string(),
         ring_hash: 0,
@@ -146,6 +149,7 @@ pub fn encode_delete(key: &Key, reply: PutReply) -> proto::DeleteResponse {
         siblings: put.siblings,
         replicas_answered: put.replicas_answered,
         primaries_answered: put.primaries_answered,
+        durable_answered: put.durable_answered,
         coordinator: put.coordinator,
         dot: put.dot,
         ring_hash: 0,

@@ -265,6 +265,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
         context: request.context.encode(&request.key),
         w: request.w.map(u32::from),
         pw: request.pw.map(u32::from),
+        dw: request.dw.map(u32::from),
         ack: match request.ack {
             None => 0,
             Some(Ack::Buffered) => 1,
@@ -284,6 +285,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
         version,
         w: forward.w.and_then(|w| u8::try_from(w).ok()),
         pw: forward.pw.and_then(|pw| u8::try_from(pw).ok()),
+        dw: forward.dw.and_then(|dw| u8::try_from(dw).ok()),
         ack: match forward.ack {
             1 => Some(Ack::Buffered),
             2 => Some(Ack::Durable),
@@ -308,6 +310,7 @@ fn encode_stored(reply: &PutReply) -> proto::Stored {
         resolved: Some(resolved::encode(&reply.resolved)),
         replicas_answered: reply.replicas_answered as u32,
         primaries_answered: reply.primaries_answered as u32,
+        durable_answered: reply.durable_answered as u32,
         coordinator: reply.coordinator.as_str().to_owned(),
         merged: reply
             .merged
@@ -370,6 +373,7 @@ fn decode_stored(stored: proto::Stored) -> Decoded<PutReply> {
         resolved: resolved::decode(stored.resolved.unwrap_or_default())?,
         replicas_answered: stored.replicas_answered as usize,
         primaries_answered: stored.primaries_answered as usize,
+        durable_answered: stored.durable_answered as usize,
         coordinator,
         warnings: warning::decode(stored.warnings),
     })

@@ -11,9 +11,7 @@ use rejoin::dynamo::bucket::{Ack, BucketTable, Properties};
 use rejoin::dynamo::causality::dot::Incarnation;
 use rejoin::dynamo::causality::object::Object;
 use rejoin::dynamo::causality::version::Version;
-use rejoin::dynamo::coordinator::request::{
-    GetError, GetRequest, PutError, PutRequest, Ttl,
-};
+use rejoin::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest, Ttl};
 use rejoin::dynamo::machine::effect::Effect;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
@@ -370,6 +368,7 @@ impl Cluster {
             w: self.w,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {
@@ -407,6 +406,7 @@ impl Cluster {
             w: None,
             pw: None,
             ack: None,
+            dw: None,
             ttl: Ttl::Bucket,
         };
         let event = Event::Put {

@@ -69,7 +69,11 @@ pub struct Violation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
     Open,
-    Acknowledged { replicas: usize },
+    Acknowledged {
+        replicas: usize,
+        /// Of those, by the disk, where so many were asked for by number.
+        durable: usize,
+    },
     NotStored,
     Unknown,
 }
@@ -81,6 +85,8 @@ pub struct Meant {
     /// Of those, primaries.
     pub pw: usize,
     pub ack: Ack,
+    /// Of those, durable ones, where the bucket wants so many by number; else 0.
+    pub dw: usize,
 }
 
 /// One client put or delete.
@@ -135,6 +141,7 @@ pub struct Stored<'a> {
 pub struct Told<'a> {
     pub replicas: usize,
     pub primaries: usize,
+    pub durable: usize,
     pub homes: &'a [usize],
 }
 
@@ -239,7 +246,10 @@ impl History {
             let delete = &history.writes[place];
             let is_delete = delete.version.is_tombstone();
             let is_kept = match put.fate {
-                Fate::Acknowledged { replicas } => replicas > destroyed(put.key, put.meant.ack),
+                Fate::Acknowledged { replicas, durable } => {
+                    replicas > destroyed(put.key, put.meant.ack)
+                        || durable > destroyed(put.key, Ack::Durable)
+                }
                 _ => false,
             };
             let all = finals[put.key].iter().flat_map(Object::versions);
@@ -428,9 +438,10 @@ impl History {
     ) -> Marks {
         let replicas = told.replicas;
         let put = &mut self.attempts[attempt];
-        put.fate = Fate::Acknowledged { replicas };
+        let Meant { w, pw, ack, dw } = put.meant;
+        let durable = if dw > 0 { told.durable } else { 0 };
+        put.fate = Fate::Acknowledged { replicas, durable };
         let (key, mut seen, sweeps) = (put.key, put.seen.clone(), put.sweeps);
-        let Meant { w, pw, ack } = put.meant;
         let Some(place) = self.place(key, dot) else {
             let what = format!("put {attempt} was acknowledged as {dot}, which nobody stored");
             self.accuse(Check::Dishonest, what);
@@ -452,6 +463,13 @@ impl History {
         if holders < w || replicas < w {
             let what = format!(
                 "put {attempt} {dot} was acknowledged {ack:?} by {replicas}, {holders} hold it, w is {w}"
+            );
+            self.accuse(Check::Dishonest, what);
+        }
+        let synced = self.holders(key, dot, Ack::Durable, |_| true);
+        if durable < dw || synced < durable {
+            let what = format!(
+                "put {attempt} {dot} was acknowledged by {durable} disks, {synced} have it, dw is {dw}"
             );
             self.accuse(Check::Dishonest, what);
         }
@@ -502,7 +520,10 @@ impl History {
                     let what = format!("put {attempt} was told \"not stored\", and it is");
                     self.accuse(Check::Dishonest, what);
                 }
-                Fate::Acknowledged { replicas } if replicas > destroyed(put.key, put.meant.ack) => {
+                Fate::Acknowledged { replicas, durable }
+                    if replicas > destroyed(put.key, put.meant.ack)
+                        || durable > destroyed(put.key, Ack::Durable) =>
+                {
                     self.check_survives(attempt, &finals[put.key]);
                 }
                 _ => {}

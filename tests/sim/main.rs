@@ -28,6 +28,7 @@ mod world;
 use history::{Check, Violation};
 use mutant::Mutant;
 use plan::{Fault, Manners, Plan};
+use rejoin::dynamo::bucket::Ack;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -218,6 +219,32 @@ fn an_incarnation_that_is_used_twice_is_caught() {
 #[test]
 fn an_acknowledgement_before_the_sync_is_caught() {
     assert_caught(Mutant::AcknowledgesEarly, with_crashes, &[Check::Dishonest]);
+}
+
+/// Every put is acknowledged by one disk, and by memory beyond it.
+fn with_one_durable_copy(plan: &mut Plan) {
+    with_crashes(plan);
+    for properties in plan.buckets.values_mut() {
+        properties.ack = Ack::Buffered;
+        properties.dw = Some(1);
+    }
+}
+
+#[test]
+fn one_durable_copy_of_n_survives_every_loss_of_memory() {
+    for seed in 0..MUTANT_SEEDS {
+        let mut plan = Plan::of(seed);
+        with_one_durable_copy(&mut plan);
+        let report = run::run_plan(plan, Mutant::None, Trace::hashed());
+        let shown: Vec<String> = report.violations.iter().map(shown).collect();
+        assert!(shown.is_empty(), "seed {seed}: {}", shown.join("\n"));
+    }
+}
+
+#[test]
+fn w_acknowledgements_with_fewer_than_dw_from_a_disk_are_caught() {
+    let wanted = [Check::Dishonest];
+    assert_caught(Mutant::AcknowledgesEarly, with_one_durable_copy, &wanted);
 }
 
 #[test]

@@ -69,6 +69,7 @@ impl World {
         let told = Told {
             replicas: reply.replicas_answered,
             primaries: reply.primaries_answered,
+            durable: reply.durable_answered,
             homes: &self.stage.homes_ever(pending.key),
         };
         let seen = self

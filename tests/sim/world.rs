@@ -770,6 +770,10 @@ impl World {
                     w: usize::from(w_meant),
                     pw: usize::from(pw.unwrap_or(properties.pw)),
                     ack: ack_meant,
+                    dw: match (ack, properties.dw) {
+                        (None, Some(dw)) => usize::from(dw.min(w_meant)),
+                        _ => 0,
+                    },
                 };
                 let attempt = self.history.begin(key, token.seen, sweeps, meant);
                 let pending = Pending {
@@ -788,6 +792,7 @@ impl World {
                     w,
                     pw,
                     ack,
+                    dw: None,
                     ttl: Ttl::default(),
                 };
                 let request = Box::new(request);

@@ -137,6 +137,7 @@ fn properties(command: &Command<'_>) -> Properties {
             Some("durable") => Ack::Durable,
             _ => Ack::Buffered,
         },
+        dw: command.number("dw"),
         policy,
         merge_on_put: command.has("merge-on-put"),
         validator: command.has("validator").then(|| Binding::new(VALIDATOR)),
@@ -267,6 +268,7 @@ impl<S: Storage> Cast<S> {
             w: command.number("w"),
             pw: command.number("pw"),
             ack: None,
+            dw: command.number("dw"),
             ttl: Ttl::of(command.number("ttl_ms")).expect("in bounds"),
         };
         let timeout_ms = command.number("timeout_ms").unwrap_or(TIMEOUT_MS);

@@ -5,6 +5,7 @@
 //!
 //! Invariant: every conversation ends by its deadline (law 12), and one client put makes at most one dot.
 
+pub mod durable;
 pub mod forward;
 pub mod get;
 pub mod listing;

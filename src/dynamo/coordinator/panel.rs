@@ -11,6 +11,7 @@
 
 use super::super::names::NodeId;
 use super::super::ring::placement::Seats;
+use super::durable::Durable;
 use super::quorum::{Needed, Verdict};
 use super::seat::{Asked, Errand, Seat, State, asked, errand};
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ mod counting;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Panel {
     needed: Needed,
+    durable: Durable,
     seats: Vec<Seat>,
     /// Who may still stand in, best first.
     bench: VecDeque<NodeId>,
@@ -44,6 +46,7 @@ impl Panel {
         bench.extend(last);
         let mut panel = Self {
             needed,
+            durable: Durable::nothing(),
             seats: Vec::new(),
             bench,
             spells: 0,
@@ -64,6 +67,12 @@ impl Panel {
         panel.bench.extend(unlikely);
         panel.decide();
         panel
+    }
+
+    /// The same, with so many durable answers among those that are needed.
+    pub fn with_durable(mut self, durable: Durable) -> Self {
+        self.durable = durable;
+        self
     }
 
     /// The same, with a seat taken by a coordinator that keeps no copy itself.
@@ -144,10 +153,6 @@ impl Panel {
         self.on_failure(from)
     }
 
-    pub fn was_turned_away(&self) -> bool {
-        self.turned_away > 0
-    }
-
     /// A spell of waiting is over: the seats that nobody has answered in get somebody else beside.
     pub fn on_late(&mut self) -> Vec<Errand> {
         self.spells += 1;
@@ -199,9 +204,16 @@ impl Panel {
                 true => self.answered(),
                 false => self.seats.iter().filter(hopeful).count(),
             };
-            self.verdict = if self.answered() >= needed.0 && self.primaries_answered() >= needed.1 {
+            let durable = usize::from(self.durable.needed);
+            let is_reached = self.answered() >= needed.0
+                && self.primaries_answered() >= needed.1
+                && self.durable_answered() >= durable;
+            self.verdict = if is_reached {
                 Verdict::Reached
-            } else if answers < needed.0 || primaries < needed.1 {
+            } else if answers < needed.0
+                || primaries < needed.1
+                || self.durable_possible() < durable
+            {
                 Verdict::Impossible
             } else {
                 Verdict::Pending

@@ -122,8 +122,8 @@ impl Put {
     }
 
     /// How a replica has to have the write before it says so.
-    pub fn ack(&self) -> Ack {
-        self.request.ack.unwrap_or(self.properties.ack)
+    pub fn ack_of(&self, node: &NodeId) -> Ack {
+        self.panel.ack_of(node)
     }
 
     /// The first step: deletes carry nothing to validate.

@@ -35,6 +35,8 @@ pub struct PutRequest {
     pub pw: Option<u8>,
     /// In place of the bucket's.
     pub ack: Option<Ack>,
+    /// Of the acknowledgements, those that must be durable, whatever `ack` says.
+    pub dw: Option<u8>,
     pub ttl: Ttl,
 }
 
@@ -126,6 +128,8 @@ pub struct PutReply {
     pub merged: Option<Version>,
     pub replicas_answered: usize,
     pub primaries_answered: usize,
+    /// Acknowledgements that were durable.
+    pub durable_answered: usize,
     pub coordinator: NodeId,
     /// What its writer should look into, though the write stands.
     pub warnings: Vec<Warning>,

@@ -2,7 +2,8 @@
 //!
 //! Dynamo 4.5, 4.6. Invariant: the local copy has the write before any other replica is sent it.
 
-use super::super::bucket::Properties;
+use super::super::bucket::{Properties, check_durable};
+use super::super::coordinator::durable::Durable;
 use super::super::coordinator::forward::{Forward, Resort};
 use super::super::coordinator::merge::Store;
 use super::super::coordinator::panel::Panel;
@@ -69,6 +70,9 @@ impl<S: Storage> Machine<S> {
         if let Some(pw) = request.pw {
             properties.check_primaries("pw", pw)?;
         }
+        if let Some(dw) = request.dw {
+            check_durable(dw, request.w.unwrap_or(properties.w))?;
+        }
         request.version.check(properties.value_bytes_max)?;
         let seats = self.view.seats(&request.key, properties.n);
         Ok(Admitted { properties, seats })
@@ -98,7 +102,10 @@ impl<S: Storage> Machine<S> {
             let limit = SHARD_WAITING_MAX;
             return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
         }
-        let mut panel = Panel::new(seats, |node| self.detector.is_down(node), needed);
+        let asked = (request.dw, request.ack);
+        let durable = Durable::of(asked, &properties, needed.answers, &self.me);
+        let mut panel =
+            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
         if let Place::Hint(home) = &place {
             panel = panel.led_by(&self.me, home);
         }
@@ -166,7 +173,7 @@ impl<S: Storage> Machine<S> {
                 key: put.request.key.clone(),
                 object: coordinated.object.clone(),
                 replaced: coordinated.replaced.clone().into_iter().collect(),
-                ack: put.ack(),
+                ack: put.ack_of(&to),
                 hint_for,
                 placement_version: self.view.placement.version(),
             };
@@ -310,11 +317,11 @@ impl<S: Storage> Machine<S> {
         coordinated: Coordinated,
         effects: &mut Vec<Effect>,
     ) {
-        let late = self.late();
+        let (late, me) = (self.late(), self.me.clone());
         let Some(put) = self.desk.put(ticket) else {
             return;
         };
-        let ack = put.ack();
+        let ack = put.ack_of(&me);
         put.on_stored(coordinated, late);
         let panel = put.take_errands();
         let n = self
@@ -325,7 +332,7 @@ impl<S: Storage> Machine<S> {
         let pending: Vec<Errand> = pending.map(|to| Errand { to, hint_for: None }).collect();
         self.write_at(ticket, panel, effects);
         self.write_at(ticket, pending, effects);
-        self.acknowledge(self.me.clone(), ticket, Ok(()), ack, effects);
+        self.acknowledge(me, ticket, Ok(()), ack, effects);
     }
 
     pub(super) fn end_put(

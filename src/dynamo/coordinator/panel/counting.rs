@@ -2,8 +2,9 @@
 //!
 //! Invariant: a seat counts once, whoever answers in it.
 
+use super::super::super::bucket::Ack;
 use super::super::super::names::NodeId;
-use super::super::seat::{Seat, State};
+use super::super::seat::{Asked, Seat, State};
 use super::Panel;
 
 impl Panel {
@@ -35,6 +36,30 @@ impl Panel {
         self.seats.iter().filter(counts).count()
     }
 
+    /// Seats in which somebody has answered durably.
+    pub fn durable_answered(&self) -> usize {
+        self.durable_seats(|state| state == State::Answered)
+    }
+
+    /// Those, and seats in which somebody may.
+    pub(super) fn durable_possible(&self) -> usize {
+        self.durable_seats(|state| state != State::Failed)
+    }
+
+    fn durable_seats(&self, counts: impl Fn(State) -> bool) -> usize {
+        let is_durable =
+            |asked: &Asked| counts(asked.state) && self.ack_of(&asked.node) == Ack::Durable;
+        let seats = self.seats.iter();
+        seats
+            .filter(|seat| seat.asked.iter().any(is_durable))
+            .count()
+    }
+
+    /// Durable answers that are needed.
+    pub fn durable_needed(&self) -> usize {
+        usize::from(self.durable.needed)
+    }
+
     pub fn primaries_answered(&self) -> usize {
         let answered = |seat: &&Seat| seat.home_is(State::Answered);
         self.seats.iter().filter(answered).count()
@@ -64,5 +89,15 @@ impl Panel {
 
     pub fn seats(&self) -> usize {
         self.seats.len()
+    }
+
+    /// Whether anybody had too much to do.
+    pub fn was_turned_away(&self) -> bool {
+        self.turned_away > 0
+    }
+
+    /// How a node is asked to acknowledge.
+    pub fn ack_of(&self, node: &NodeId) -> Ack {
+        self.durable.ack_of(node)
     }
 }

@@ -118,6 +118,7 @@ impl Put {
             resolved: std::mem::replace(&mut self.resolved, Resolved::Single),
             replicas_answered: self.panel.answered(),
             primaries_answered: self.panel.primaries_answered(),
+            durable_answered: self.panel.durable_answered(),
             coordinator: self.me.clone(),
             warnings,
         }))
@@ -147,6 +148,13 @@ impl Put {
         if pw > 0 {
             let primaries = self.panel.primaries_answered();
             reason = format!("{primaries} of {pw} needed primaries did, {reason}");
+        }
+        let durable = (self.panel.durable_answered(), self.panel.durable_needed());
+        if self.panel.answered() >= usize::from(self.w()) && durable.0 < durable.1 {
+            reason = format!(
+                "{} of {} needed durable ones did, {reason}",
+                durable.0, durable.1
+            );
         }
         PutError::Unknown {
             acknowledged: self.panel.answered(),
