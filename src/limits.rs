@@ -86,6 +86,8 @@ pub const BUCKETS_MAX: usize = 4096;
 pub const PLUGINS_MAX: usize = 256;
 /// All buckets and plugins together, as nodes exchange them.
 pub const CATALOG_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How often a merged catalog may fill the bounds of edits: two sides that were cut off from each other may both have.
+pub const CATALOG_MERGED_TIMES: usize = 2;
 /// Params of a bound plugin.
 pub const PARAMS_BYTES_MAX: usize = 64 * 1024;
 
@@ -353,7 +355,7 @@ const _: () = assert!(DEADLINE_MAX_MS < BATCH_IDLE_MS);
 const _: () = assert!(PAGE_KEYS_DEFAULT <= PAGE_KEYS_MAX);
 const _: () = assert!(OBJECT_BYTES_MAX / VERSION_OVERHEAD_BYTES < SIBLINGS_MAX);
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX <= PEER_QUEUE_BYTES_MAX);
-const _: () = assert!(CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
+const _: () = assert!(CATALOG_MERGED_TIMES * CATALOG_BYTES_MAX < PEER_MESSAGE_BYTES_MAX);
 const _: () = assert!(
     OBJECT_BYTES_MAX + EXCHANGE_RETAINED_BYTES_MAX + 16 * VALUE_BYTES_MAX < PEER_MESSAGE_BYTES_MAX
 );

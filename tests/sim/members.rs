@@ -192,7 +192,7 @@ impl World {
     ) {
         let now = self.nodes[node].now(self.now_ms);
         self.trace.note(self.now_ms, &[b'm', node as u8], || {
-            format!("n{node} has {stage:?} partition {partition:?} for change {change:x}")
+            format!("n{node} has {stage:?} partition {partition:?} for change {:x}", change.0)
         });
         let stage = match stage {
             transfer::Stage::Copied => Moved::Copied,

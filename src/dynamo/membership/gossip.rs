@@ -9,7 +9,9 @@ use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
 use super::super::names::NodeId;
 use super::opinions::Suspicion;
-use crate::limits::{CATALOG_BYTES_MAX, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX};
+use crate::limits::{
+    CATALOG_BYTES_MAX, CATALOG_MERGED_TIMES, SUSPECTS_MAX, TEXT_BYTES_MAX, TOKEN_BYTES_MAX,
+};
 use bytes::Bytes;
 
 const FORMAT: u8 = 1;
@@ -109,7 +111,7 @@ impl Gossip {
                     _ => return Err(DecodeError::Malformed("a reply to rows")),
                 };
                 let hash = reader.fixed()?;
-                let rows = reader.bytes("a catalog", CATALOG_BYTES_MAX)?;
+                let rows = reader.bytes("a catalog", CATALOG_MERGED_TIMES * CATALOG_BYTES_MAX)?;
                 Self::Rows { rows, hash, reply }
             }
             b'k' => Self::Knock {

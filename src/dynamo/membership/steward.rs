@@ -294,7 +294,12 @@ impl Steward {
             }
         };
         let mut catalog = Catalog::clone(&self.snapshot.catalog);
-        if catalog.merge(incoming) {
+        let merged = catalog.merge(incoming);
+        if let Err(error) = &merged {
+            let what = format!("rows of {from} are not taken: {error}");
+            effects.push(Effect::Tell(what));
+        }
+        if merged == Ok(true) {
             self.adopt(catalog, effects);
             if !self.moved.is_empty() {
                 // A row of an earlier life of this node may have taken the place of what it has told since.

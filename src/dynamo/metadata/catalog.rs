@@ -11,12 +11,19 @@ use super::super::names::{BucketName, Digest, NodeId};
 use super::super::ring::change::{Change, Progress};
 use super::facts::{MembershipPolicy, NodeFacts};
 use super::row::{Edit, Fact, PluginFacts, Row, Subject};
-use crate::limits::{BUCKETS_MAX, CATALOG_BYTES_MAX, NODES_KNOWN_MAX, PLUGINS_MAX};
+use crate::limits::{
+    BUCKETS_MAX, CATALOG_BYTES_MAX, CATALOG_MERGED_TIMES, NODES_KNOWN_MAX, PLUGINS_MAX,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
+mod bounds;
+
 const FORMAT: u8 = 1;
+/// Rows of a catalog that is read.
+const ROWS_READ_MAX: usize =
+    CATALOG_MERGED_TIMES * (BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2);
 
 /// Why an edit was refused. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,9 +62,10 @@ impl Catalog {
         let count = self.rows.get(&subject).map_or(0, |row| row.edit.count);
         let count = count.saturating_add(1);
         let edit = Edit { count, by };
+        let is_large = matches!(subject, Subject::Bucket(_) | Subject::Plugin(_));
         let mut edited = self.clone();
         edited.rows.insert(subject, Row { edit, fact });
-        edited.check()?;
+        edited.check(self, is_large)?;
         *self = edited;
         Ok(())
     }
@@ -69,39 +77,6 @@ impl Catalog {
             Some(Fact::Removed { generation }) => generation.saturating_add(1),
             _ => 0,
         }
-    }
-
-    fn check(&self) -> Result<(), EditError> {
-        let is_bucket = |subject: &&Subject| matches!(subject, Subject::Bucket(_));
-        if self.rows.keys().filter(is_bucket).count() > BUCKETS_MAX {
-            return Err(EditError::Buckets);
-        }
-        if self.plugins().count() > PLUGINS_MAX {
-            return Err(EditError::Plugins);
-        }
-        if self.nodes().count() > NODES_KNOWN_MAX {
-            return Err(EditError::Nodes);
-        }
-        match self.encode().len() {
-            found if found > CATALOG_BYTES_MAX => Err(EditError::Bytes { found }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes over the rows of another node that win. Says whether anything changed.
-    pub fn merge(&mut self, other: Catalog) -> bool {
-        let mut changed = false;
-        for (subject, row) in other.rows {
-            let wins = self
-                .rows
-                .get(&subject)
-                .is_none_or(|mine| row.wins_over(mine));
-            if wins {
-                self.rows.insert(subject, row);
-                changed = true;
-            }
-        }
-        changed
     }
 
     pub fn buckets(&self) -> impl Iterator<Item = (&BucketName, &Properties)> {
@@ -227,8 +202,7 @@ impl Catalog {
     pub fn decode(bytes: Bytes) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         reader.format(FORMAT)?;
-        let count =
-            reader.number_max("rows", BUCKETS_MAX + PLUGINS_MAX + 2 * NODES_KNOWN_MAX + 2)?;
+        let count = reader.number_max("rows", ROWS_READ_MAX)?;
         let mut rows = BTreeMap::new();
         for _ in 0..count {
             let subject = Subject::decode(&mut reader)?;
@@ -272,8 +246,8 @@ mod tests {
             with_bucket(start, 2, "b"),
         );
         let other = left.clone();
-        assert!(left.merge(right.clone()));
-        assert!(!right.merge(other));
+        assert_eq!(left.merge(right.clone()), Ok(true));
+        assert_eq!(right.merge(other), Ok(false));
         assert_eq!(left.hash(), right.hash());
     }
 
@@ -303,8 +277,8 @@ mod tests {
             edited = with_bucket(edited, n, "z");
         }
         let (mut left, mut right) = (removed.clone(), edited.clone());
-        left.merge(edited);
-        right.merge(removed);
+        assert_eq!(left.merge(edited), Ok(false));
+        assert_eq!(right.merge(removed), Ok(true));
         assert_eq!((left.bucket(&carts()), left.hash()), (None, right.hash()));
         assert!(left.removed_buckets().contains(&carts()));
         assert_eq!(left.bucket_table().len(), 0);
@@ -321,8 +295,71 @@ mod tests {
         let removed = replaced.removed_buckets();
         assert!(removed.contains(&carts()) && !removed.contains(&carts().of(1)));
         let mut late = with_bucket(first, 3, "z"); // Has not heard that it was removed.
-        late.merge(second.clone());
+        assert_eq!(late.merge(second.clone()), Ok(true));
         assert_eq!(late.hash(), second.hash());
         assert_eq!(Catalog::decode(second.encode()), Ok(second));
+    }
+
+    /// A side that has as many buckets as it may, all of its own.
+    fn full(of: &str) -> Catalog {
+        let mut catalog = Catalog::default();
+        for number in 0..BUCKETS_MAX {
+            let name = BucketName::new(&format!("{of}-{number}")).expect("a good name");
+            let (edit, fact) = (
+                Edit {
+                    count: 1,
+                    by: node(of),
+                },
+                Fact::Bucket(Properties::default()),
+            );
+            catalog
+                .rows
+                .insert(Subject::Bucket(name), Row { edit, fact });
+        }
+        catalog
+    }
+
+    fn named(name: &str) -> Subject {
+        Subject::Bucket(BucketName::new(name).expect("a good name"))
+    }
+
+    #[test]
+    fn two_full_sides_merge_to_what_is_read_again_and_can_still_be_edited() {
+        let (mut both, right) = (full("a"), full("b"));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
+        assert_eq!(added, Err(EditError::Buckets));
+        assert_eq!(both.merge(right), Ok(true));
+        assert_eq!(Catalog::decode(both.encode()).as_ref(), Ok(&both));
+        let added = both.edit(
+            named("one-more"),
+            Fact::Bucket(Properties::default()),
+            node("a"),
+        );
+        assert_eq!(added, Err(EditError::Buckets));
+        let removed = Fact::Removed { generation: 0 };
+        assert_eq!(both.edit(named("b-7"), removed, node("a")), Ok(()));
+        assert_eq!(
+            both.edit(Subject::Policy, Fact::Policy(both.policy()), node("a")),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_merged() {
+        let mut most = full("a");
+        assert_eq!(most.merge(full("b")), Ok(true));
+        while most.rows.len() < ROWS_READ_MAX {
+            let name = format!("c-{}", most.rows.len());
+            let row = most.rows[&named("a-1")].clone();
+            most.rows.insert(named(&name), row);
+        }
+        assert!(Catalog::decode(most.encode()).is_ok());
+        let before = most.hash();
+        assert!(most.merge(full("d")).is_err());
+        assert_eq!(most.hash(), before);
     }
 }

@@ -54,7 +54,8 @@ pub struct Entry {
 }
 
 /// Names a change. Two that were committed at once have the same version, and different names.
-pub type ChangeId = u64;
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub u64);
 
 /// How far one node is with its part of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,7 +178,7 @@ impl Change {
     pub fn id(&self) -> ChangeId {
         let mut writer = Writer::default();
         self.encode(&mut writer);
-        xxh3_64(&writer.finish())
+        ChangeId(xxh3_64(&writer.finish()))
     }
 
     pub fn partitions(&self) -> Result<Partitions, DecodeError> {
@@ -284,14 +285,14 @@ impl Progress {
     }
 
     pub fn encode(&self, writer: &mut Writer) {
-        writer.fixed(self.change);
+        writer.fixed(self.change.0);
         self.copied.encode(writer);
         self.released.encode(writer);
     }
 
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         Ok(Self {
-            change: reader.fixed()?,
+            change: ChangeId(reader.fixed()?),
             copied: PartitionSet::decode(reader)?,
             released: PartitionSet::decode(reader)?,
         })
