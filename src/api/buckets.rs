@@ -24,6 +24,7 @@ impl Buckets for BucketsService {
         &self,
         request: Request<proto::CreateBucketRequest>,
     ) -> Result<Response<proto::CreateBucketResponse>, Status> {
+        status::check_editable(&self.node)?;
         let request = request.into_inner();
         let name = bucket_name(&request.bucket)?;
         let properties = wire::decode(request.properties.unwrap_or_default());
@@ -73,6 +74,7 @@ impl Buckets for BucketsService {
         &self,
         request: Request<proto::RemoveBucketRequest>,
     ) -> Result<Response<proto::RemoveBucketResponse>, Status> {
+        status::check_editable(&self.node)?;
         let timeout_ms = timeout_ms(request.metadata())?;
         let proto::RemoveBucketRequest { bucket, force } = request.into_inner();
         let name = bucket_name(&bucket)?;

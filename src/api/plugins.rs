@@ -27,6 +27,7 @@ impl Plugins for PluginsService {
         &self,
         request: Request<Streaming<proto::PushRequest>>,
     ) -> Result<Response<proto::PushResponse>, Status> {
+        status::check_editable(&self.node)?;
         let bytes = self.receive(request.into_inner()).await?;
         let pushed = self.node.plugins.push(bytes).await;
         let (digest, facts, nodes_ready) = pushed.map_err(status::of_push)?;

@@ -12,6 +12,7 @@ use crate::dynamo::replica::storage::StorageError;
 use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
 use crate::node::registry::RegistryError;
+use crate::node::server::Node;
 use crate::wasm::upload_error::UploadError;
 use crate::wire::bucket::PropertiesDecodeError;
 use crate::wire::key_value::RequestDecodeError;
@@ -233,6 +234,17 @@ pub fn of_item(status: &Status) -> ItemError {
 pub fn no_cluster() -> Status {
     let error = "this node has not found its cluster yet; look at its seeds and its join token, or ask a member";
     status(Code::Unavailable, "NO_CLUSTER", Some("not-stored"), error)
+}
+
+/// What is edited on a node without a cluster would be known to nobody, and lost when it finds one.
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+pub fn check_editable(node: &Node) -> Result<(), Status> {
+    if node.has_cluster() {
+        return Ok(());
+    }
+    let error = "this node belongs to no cluster yet, so it creates no buckets and takes no plugins; wait until it has joined (look at its seeds and its join token), or ask a member";
+    let (code, reason) = (Code::FailedPrecondition, "NO_CLUSTER");
+    Err(status(code, reason, Some("not-stored"), error))
 }
 
 /// A failure of this node that has no type of its own.

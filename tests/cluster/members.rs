@@ -1,13 +1,14 @@
 //! Members come and go on real clusters, under load: nothing acknowledged is lost or answered not-found.
 
-use super::stage::{Node, PATIENCE, Stage, getting, putting, until};
+use super::stage::{Node, PATIENCE, Stage, error_info, getting, plugin_bytes, putting, until};
+use rejoin::cli::plugin::push;
 use rejoin::config::StorageEngine;
 use rejoin::wire::proto::v1 as proto;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tonic::Code;
+use tonic::{Code, Status};
 
 /// Between two requests of the load: some 200 a second.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -226,5 +227,41 @@ async fn the_stop_button_keeps_a_newcomer_waiting_until_it_is_released() {
         .map(|n| n.node)
         .collect();
     assert_eq!(names.len(), 4);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_without_a_cluster_creates_no_bucket_takes_no_plugin_and_says_what_to_do() {
+    let mut stage = Stage::with_spares(StorageEngine::Sled, 1, 1).await;
+    stage.cluster.isolate(1);
+    stage.restart(1).await;
+    let lonely = stage.node(1).await;
+    let asked = proto::CreateBucketRequest {
+        bucket: "notes".to_owned(),
+        ..proto::CreateBucketRequest::default()
+    };
+    let created = lonely.try_create(asked.clone()).await.map(drop);
+    let plugin = plugin_bytes("shopping-cart.wasm");
+    let pushed = push(plugin, &lonely.connection).await.map(drop);
+    let pushed = pushed.map_err(|error| error.downcast::<Status>().expect("a status"));
+    for refused in [created, pushed].map(|outcome| outcome.expect_err("it has no cluster")) {
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+        assert_eq!(error_info(&refused).0, "NO_CLUSTER");
+        assert!(refused.message().contains("ask a member"), "{refused}");
+    }
+    stage.cluster.rejoin(1);
+    lonely.settles_with(2).await;
+    let properties = proto::Properties {
+        n: Some(2),
+        ..proto::Properties::default()
+    };
+    let asked = proto::CreateBucketRequest {
+        properties: Some(properties),
+        ..asked
+    };
+    lonely
+        .try_create(asked)
+        .await
+        .expect("a member like any other");
     stage.end().await;
 }
