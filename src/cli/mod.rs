@@ -21,6 +21,7 @@ pub mod plugin;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;
+mod scrub;
 pub mod serve;
 pub mod watch;
 

@@ -18,6 +18,7 @@ use super::office::Office;
 use super::peers::Peers;
 use super::plugins::Plugins;
 use super::registry::Registry;
+use super::scrubbing::Scrubber;
 use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
@@ -59,6 +60,7 @@ pub struct Node {
     pub store: Store,
     pub feed: Arc<Feed>,
     pub metrics: Arc<Metrics>,
+    pub scrubber: Arc<Scrubber>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -103,6 +105,7 @@ impl Node {
             Arc::clone(&foundation.peers),
             Arc::clone(&registry),
         ));
+        let scrubber = Scrubber::new(foundation.store.clone(), switchboard.clone());
         let node = Arc::new(Self {
             config,
             clock,
@@ -112,6 +115,7 @@ impl Node {
             store: foundation.store,
             feed: foundation.feed,
             metrics: foundation.metrics,
+            scrubber: Arc::new(scrubber),
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -121,6 +125,7 @@ impl Node {
         tasks.spawn(office.run(failing.clone(), stop.clone()));
         let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop.clone());
         tasks.spawn(watch);
+        tasks.spawn(Arc::clone(&node.scrubber).run(stop.clone()));
         tasks.spawn(Arc::clone(&node).tell_suspects(stop));
         let running = Running {
             tasks,
@@ -145,7 +150,7 @@ impl Node {
         tasks
     }
 
-    /// Notices a sync that does not end, and a disk that is nearly full.
+    /// Notices a sync that does not end, an engine that has failed, and a disk that is nearly full.
     async fn watch_disk(
         self: Arc<Self>,
         committing: Committing,
@@ -163,6 +168,10 @@ impl Node {
             {
                 let seconds = SYNC_TIMEOUT.as_secs();
                 failing.send_replace(Some(format!("a sync of the disk has taken {seconds} s")));
+            }
+            // Whoever only buffers asks for no sync that could fail.
+            if let Err(StorageError::Failed(why)) = self.store.check() {
+                failing.send_replace(Some(why));
             }
             self.look_at_disk();
         }
