@@ -49,6 +49,8 @@ mod repairing;
 mod replacing;
 #[path = "cluster/resolving.rs"]
 mod resolving;
+#[path = "cluster/scrubbing.rs"]
+mod scrubbing;
 #[path = "cluster/siblings.rs"]
 mod siblings;
 #[path = "cluster/stage.rs"]

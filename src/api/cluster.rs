@@ -181,6 +181,23 @@ impl Cluster for ClusterService {
         explained.map(Response::new)
     }
 
+    async fn scrub(
+        &self,
+        request: Request<proto::ScrubRequest>,
+    ) -> Result<Response<proto::ScrubResponse>, Status> {
+        if request.into_inner().now {
+            self.node.scrubber.begin();
+        }
+        let progress = self.node.scrubber.progress();
+        Ok(Response::new(proto::ScrubResponse {
+            walks_finished: progress.walks_finished,
+            is_walking: progress.is_walking,
+            items: progress.items,
+            corrupt: progress.corrupt,
+            failed: progress.failed,
+        }))
+    }
+
     async fn local_record(
         &self,
         request: Request<proto::LocalRecordRequest>,

@@ -22,6 +22,7 @@ pub async fn run(command: Cluster, server: &Server) -> anyhow::Result<()> {
         Cluster::Hints => inspection::hints(&connection, server.json).await,
         Cluster::Transfers => inspection::transfers(&connection, server.json).await,
         Cluster::Reap { now } => super::reaping::run(now, &connection, server.json).await,
+        Cluster::Scrub { now } => super::scrub::run(now, &connection, server.json).await,
         other => members::run(other, &connection, server.json).await,
     }
 }

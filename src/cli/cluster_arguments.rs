@@ -30,6 +30,12 @@ pub enum Cluster {
         #[arg(long)]
         now: bool,
     },
+    /// How the asked node's reading of all that it stores fares: what is corrupt is filled again by the others.
+    Scrub {
+        /// Read everything now, and wait until that is done.
+        #[arg(long)]
+        now: bool,
+    },
     /// Who is in the cluster and who wants to be, and what was changed.
     Members,
     /// Make nodes members that have shown the join token.

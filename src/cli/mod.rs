@@ -28,6 +28,7 @@ pub mod plugin_arguments;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;
+mod scrub;
 pub mod serve;
 pub mod watch;
 

@@ -20,6 +20,7 @@ use super::office::Office;
 use super::peers::Peers;
 use super::plugins::Plugins;
 use super::registry::Registry;
+use super::scrubbing::Scrubber;
 use super::shadows::Shadows;
 use super::shard::{Outlets, Shard};
 use super::store::Store;
@@ -66,6 +67,7 @@ pub struct Node {
     pub metrics: Arc<Metrics>,
     pub guests: Arc<Guests>,
     pub shadows: Arc<Shadows>,
+    pub scrubber: Arc<Scrubber>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -113,6 +115,7 @@ impl Node {
             Arc::clone(&registry),
             &config.data,
         ));
+        let scrubber = Scrubber::new(foundation.store.clone(), switchboard.clone());
         let node = Arc::new(Self {
             config,
             clock,
@@ -124,6 +127,7 @@ impl Node {
             metrics: foundation.metrics,
             guests: foundation.guests,
             shadows,
+            scrubber: Arc::new(scrubber),
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -133,6 +137,7 @@ impl Node {
         tasks.spawn(office.run(failing.clone(), stop.clone()));
         let watch = Arc::clone(&node).watch_disk(committer.handle(), failing, stop.clone());
         tasks.spawn(watch);
+        tasks.spawn(Arc::clone(&node.scrubber).run(stop.clone()));
         tasks.spawn(Arc::clone(&node).tell_suspects(stop));
         let running = Running {
             tasks,
@@ -157,7 +162,7 @@ impl Node {
         tasks
     }
 
-    /// Notices a sync that does not end, and a disk that is nearly full.
+    /// Notices a sync that does not end, an engine that has failed, and a disk that is nearly full.
     async fn watch_disk(
         self: Arc<Self>,
         committing: Committing,
@@ -175,6 +180,10 @@ impl Node {
             {
                 let seconds = SYNC_TIMEOUT.as_secs();
                 failing.send_replace(Some(format!("a sync of the disk has taken {seconds} s")));
+            }
+            // Whoever only buffers asks for no sync that could fail.
+            if let Err(StorageError::Failed(why)) = self.store.check() {
+                failing.send_replace(Some(why));
             }
             self.look_at_disk();
         }
