@@ -252,7 +252,26 @@ impl Game {
         for victim in victims {
             self.stage.restart(*victim).await;
         }
-        self.stage.all_connected().await;
+        self.founders_connected().await;
+    }
+
+    /// Whoever has joined may be connected as well, or leave at any moment.
+    async fn founders_connected(&self) {
+        let nodes = self.stage.nodes().await;
+        let names: Vec<&str> = self.stage.cluster.names().take(nodes.len()).collect();
+        stage::until("all founders are connected", async || {
+            for node in &nodes {
+                let peers = node.status().await.peers;
+                let founders = peers
+                    .iter()
+                    .filter(|peer| peer.is_connected && names.contains(&peer.node.as_str()));
+                if founders.count() + 1 != nodes.len() {
+                    return false;
+                }
+            }
+            true
+        })
+        .await;
     }
 
     /// So many acknowledgements, and a moment more, so that kills fall anywhere within a write.
