@@ -147,7 +147,8 @@ mod tests {
         }
         assert!(matches!(queue.push(&lane("quiet"), 9), Pushed::Instead(3)));
         assert!(matches!(queue.push(&lane("noisy"), 5), Pushed::Full(5)));
-        assert!(matches!(queue.push(&lane("quiet"), 8), Pushed::Full(8)));
+        assert!(matches!(queue.push(&lane("quiet"), 8), Pushed::Instead(2)));
+        assert!(matches!(queue.push(&lane("quiet"), 7), Pushed::Full(7)));
         assert_eq!(queue.waiting(), 4);
         assert_eq!(queue.drain().len(), 4);
     }
