@@ -212,6 +212,6 @@ fn inspect_shows_a_file_without_a_server() {
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(
         (&found["name"], &found["samples"]),
-        (&json!("max"), &json!(3))
+        (&json!("max"), &json!(4))
     );
 }

@@ -330,7 +330,7 @@ fn start_shards(
         let incarnation = Incarnation(rand::random());
         let me = foundation.peers.me().clone();
         let mut machine = Machine::new(
-            me.clone(),
+            me,
             incarnation,
             foundation.store.clone(),
             Arc::clone(&alone),
@@ -344,7 +344,6 @@ fn start_shards(
             machine.step(clock.now(), event, &mut Vec::new());
         }
         let outlets = Outlets {
-            me,
             inbox: inbox.clone(),
             peers: Arc::clone(&foundation.peers),
             committing: committer.handle(),

@@ -19,7 +19,7 @@ use super::traces::Traced;
 use crate::dynamo::machine::effect::Effect;
 use crate::dynamo::machine::event::Event;
 use crate::dynamo::machine::router::Machine;
-use crate::dynamo::names::{ClientId, NodeId, Ticket};
+use crate::dynamo::names::{ClientId, Ticket};
 use crate::dynamo::reconcile::question::Question;
 use crate::limits::SHARD_WAITING_MAX;
 use std::collections::{HashMap, VecDeque};
@@ -31,7 +31,6 @@ const TURN_MAX: usize = 256;
 
 /// What a shard needs to carry out effects.
 pub struct Outlets {
-    pub me: NodeId,
     pub inbox: Inbox,
     pub peers: Arc<Peers>,
     pub committing: Committing,

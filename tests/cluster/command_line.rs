@@ -381,7 +381,8 @@ async fn guests_are_limited_measured_quoted_and_tried_out_from_the_command_line(
         "memory_bytes=4194304",
     ];
     let create = ["bucket", "create", "carts", "--resolver", "shopping-cart"];
-    let made = shell.line(&[&create[..], &limits].concat()).await;
+    let shown = ["--merge-on-put", "false"];
+    let made = shell.line(&[&create[..], &shown, &limits].concat()).await;
     assert_eq!(made["resolver_limits"]["wall_ms"], 500);
     assert_eq!(made["resolver_limits"]["memory_bytes"], 4_194_304);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! The law check at a real node: what an upload is told, what a bucket may do, and that the command line agrees.
 
-use super::stage::{Node, Stage, bound, error_info, plugin_bytes, rejoin_binary, until};
+use super::stage::{Node, Stage, bound, error_info, plugin_bytes, putting, rejoin_binary, until};
 use rejoin::cli::plugin::push;
 use rejoin::wire::proto::v1 as proto;
 use serde_json::Value;
@@ -150,8 +150,11 @@ async fn a_binding_is_tried_on_what_stands_in_the_bucket() {
         ..proto::Properties::default()
     };
     node.create("notes", plain).await;
-    node.put("notes", "anna", "").await;
-    node.put("notes", "anna", "milk").await;
+    for value in ["", "milk"] {
+        let mut asked = putting("notes", "anna", value);
+        asked.w = None;
+        node.try_put(asked).await.expect("the put");
+    }
     let plugin = node.push_file(&of_corpus("trap-on-empty")).await;
     let asked = proto::CreateBucketRequest {
         bucket: "notes".to_owned(),

@@ -3,7 +3,7 @@
 
 use super::command_line::Shell;
 use super::stage::{Node, Stage, bound, error_info, texts, until};
-use super::written_plugins::{resolver, versioned};
+use super::written_plugins::{chooser, resolver, versioned};
 use bytes::Bytes;
 use rejoin::wire::proto::v1 as proto;
 use serde_json::json;
@@ -30,10 +30,11 @@ fn digest(reply: &proto::PushResponse) -> String {
     reply.plugin.clone().expect("a description").digest
 }
 
-/// A bucket that merges on put by `joining@1.2.3`; the digests of that and of a version 1.2.4 with another body.
-async fn two_versions(node: &Node, body: &str) -> (String, String) {
-    let first = digest(&node.push(resolver("joining", CONCATENATE)).await);
-    let next = digest(&node.push(versioned("joining", "1.2.4", body)).await);
+/// A bucket that merges on put by `joining@1.2.3`, which keeps the greatest value; the digests of that and of a version
+/// 1.2.4, as lawful and wrong, which keeps the least.
+async fn two_versions(node: &Node) -> (String, String) {
+    let first = digest(&node.push(chooser("joining", "1.2.3", false)).await);
+    let next = digest(&node.push(chooser("joining", "1.2.4", true)).await);
     let properties = proto::Properties {
         resolver: Some(bound(&first)),
         merge_on_put: Some(true),
@@ -126,7 +127,7 @@ async fn a_taken_name_and_version_is_refused_and_nothing_of_it_is_kept() {
 #[tokio::test]
 async fn an_activation_is_staged_on_all_members_and_then_counts_an_epoch() {
     let (stage, nodes) = three().await;
-    let (first, next) = two_versions(&nodes[0], PICK_FIRST).await;
+    let (first, next) = two_versions(&nodes[0]).await;
     let ambiguous = activate(&nodes[0], "joining", &[])
         .await
         .expect_err("two versions");
@@ -179,7 +180,7 @@ async fn an_activation_is_staged_on_all_members_and_then_counts_an_epoch() {
 #[tokio::test]
 async fn a_member_that_is_down_has_to_be_left_out_by_name() {
     let (mut stage, nodes) = three().await;
-    two_versions(&nodes[0], PICK_FIRST).await;
+    two_versions(&nodes[0]).await;
     let gone = nodes[2].status().await.node;
     stage.kill(2).await;
     nodes[0].reaches(1).await;
@@ -203,7 +204,7 @@ async fn a_member_that_is_down_has_to_be_left_out_by_name() {
 #[tokio::test]
 async fn what_a_bad_version_merged_is_put_back_through_the_good_one() {
     let (stage, nodes) = three().await;
-    let (first, _) = two_versions(&nodes[0], PICK_FIRST).await;
+    let (first, _) = two_versions(&nodes[0]).await;
     activate(&nodes[0], "joining@1.2.4", &[])
         .await
         .expect("all are there");
@@ -241,7 +242,7 @@ async fn what_a_bad_version_merged_is_put_back_through_the_good_one() {
     for number in 0..60 {
         let key = format!("key{number}");
         let found = nodes[number % 3].get("carts", &key).await;
-        assert_eq!(texts(&found), ["apple bread cheese "], "{key}");
+        assert_eq!(texts(&found), ["cheese "], "{key}");
         let record = nodes[number % 3].record("carts", &key).await;
         assert_eq!(record.siblings.len(), 1);
         assert_eq!(record.siblings[0].merged_by, first);
@@ -321,7 +322,7 @@ async fn a_resolver_that_is_tried_is_reported_where_it_differs_and_changes_nothi
 #[tokio::test]
 async fn a_paused_resolver_leaves_siblings_until_it_is_resumed() {
     let (stage, nodes) = three().await;
-    two_versions(&nodes[0], PICK_FIRST).await;
+    two_versions(&nodes[0]).await;
     for (is_paused, shown) in [(true, 2), (false, 1)] {
         let asked = proto::PauseRequest {
             bucket: "carts".to_owned(),
@@ -350,7 +351,7 @@ async fn a_paused_resolver_leaves_siblings_until_it_is_resumed() {
 #[tokio::test]
 async fn the_command_line_goes_from_one_version_to_the_next_and_back() {
     let (stage, nodes) = three().await;
-    let (first, next) = two_versions(&nodes[0], PICK_FIRST).await;
+    let (first, next) = two_versions(&nodes[0]).await;
     let shell = Shell {
         url: stage.cluster.url(1),
     };
@@ -385,10 +386,7 @@ async fn the_command_line_goes_from_one_version_to_the_next_and_back() {
         (&undone["rewritten"], &undone["failed"]),
         (&json!(1), &json!(0))
     );
-    assert_eq!(
-        texts(&nodes[2].get("carts", "anna").await),
-        ["apple bread "]
-    );
+    assert_eq!(texts(&nodes[2].get("carts", "anna").await), ["bread "]);
     let tried = shell
         .line(&["plugin", "shadow", "carts", "joining@1.2.4"])
         .await;

@@ -37,6 +37,47 @@ pub fn versioned(name: &str, version: &str, body: &str) -> Bytes {
     translated(&text, name, &[("resolver", &resolve(body))])
 }
 
+/// A lawful resolver: the greatest of all values, by their bytes, or the least.
+pub fn chooser(name: &str, version: &str, least: bool) -> Bytes {
+    let body = format!(
+        "(call $extreme (local.get $siblings) (local.get $count) (i32.const {}))",
+        i32::from(least)
+    );
+    let text = TEXT.replace("1.2.3", version);
+    translated(
+        &text,
+        name,
+        &[("resolver", &resolve(&body)), ("more", EXTREME)],
+    )
+}
+
+/// Whether one sibling's bytes come before another's, and the first or last of all.
+const EXTREME: &str = r#"
+  (func $is-less (param $a i32) (param $b i32) (result i32)
+    (local $i i32) (local $x i32) (local $y i32)
+    (loop $bytes
+      (if (i32.ge_u (local.get $i) (i32.load offset=4 (local.get $b))) (then (return (i32.const 0))))
+      (if (i32.ge_u (local.get $i) (i32.load offset=4 (local.get $a))) (then (return (i32.const 1))))
+      (local.set $x (i32.load8_u (i32.add (i32.load (local.get $a)) (local.get $i))))
+      (local.set $y (i32.load8_u (i32.add (i32.load (local.get $b)) (local.get $i))))
+      (if (i32.ne (local.get $x) (local.get $y)) (then (return (i32.lt_u (local.get $x) (local.get $y)))))
+      (local.set $i (i32.add (local.get $i) (i32.const 1)))
+      (br $bytes))
+    unreachable)
+  (func $extreme (param $siblings i32) (param $count i32) (param $least i32) (result i32)
+    (local $best i32) (local $at i32) (local $i i32)
+    (local.set $best (local.get $siblings))
+    (block $done
+      (loop $all
+        (br_if $done (i32.ge_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get $count)))
+        (local.set $at (i32.add (local.get $siblings) (i32.mul (local.get $i) (i32.const 40))))
+        (if (call $is-less
+              (select (local.get $at) (local.get $best) (local.get $least))
+              (select (local.get $best) (local.get $at) (local.get $least)))
+          (then (local.set $best (local.get $at))))
+        (br $all)))
+    (call $answer (i32.const 0) (i32.load (local.get $best)) (i32.load offset=4 (local.get $best))))"#;
+
 fn resolve(body: &str) -> String {
     format!(
         r#"(func (export "cm32p2|rejoin:plugin/resolver@1|resolve")

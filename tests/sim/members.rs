@@ -398,6 +398,9 @@ impl World {
         if left <= usize::from(most.unwrap_or(0)) {
             return;
         }
+        if self.is_the_last_to_stay(&member.id) {
+            return; // Nobody could take its place.
+        }
         let node = self.stage.place(&member.id);
         self.crash(node);
         self.trace.note(self.now_ms, &[b'k', node as u8], || {

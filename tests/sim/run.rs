@@ -240,7 +240,9 @@ impl World {
     pub fn check_equal(&mut self) {
         for key in 0..self.stage.plan.keys.len() {
             let copies = self.copies(key);
-            let first = copies[0].encode();
+            let Some(first) = copies.first().map(Object::encode) else {
+                continue; // As above.
+            };
             self.trace.note(self.now_ms, &first, || {
                 format!("key {key} ends as {:?}", copies[0])
             });

@@ -182,6 +182,7 @@ impl Town {
         let settings = Settings {
             anti_entropy_interval_ms: 0,
             reap_interval_ms: 0,
+            converge_quiet_ms: 0, // Every merge here is one of a put.
             ..Settings::default()
         };
         for node in 0..nodes {
