@@ -135,7 +135,7 @@ pub enum PropertiesError {
     Retention(#[from] RetentionError),
 }
 
-/// Bits of the byte that held the acknowledgement alone; what a bit announces stands at the end.
+/// Bits of the byte that held the acknowledgement alone; what a bit announces stands at the end. None is left.
 const TAG_DURABLE: u8 = 1;
 const TAG_WARNS: u8 = 2;
 const TAG_EXPIRES: u8 = 4;
@@ -144,15 +144,6 @@ const TAG_GRANTS: u8 = 32;
 const TAG_GENERATION: u8 = 64;
 const TAG_ACTIVATED: u8 = 128;
 const TAG_DURABLE_WRITES: u8 = 8;
-/// What a tag may say.
-const TAGS: u8 = TAG_DURABLE
-    | TAG_WARNS
-    | TAG_EXPIRES
-    | TAG_DURABLE_WRITES
-    | TAG_RETAINS
-    | TAG_GRANTS
-    | TAG_GENERATION
-    | TAG_ACTIVATED;
 
 impl Properties {
     /// Checks what an operator asks for.
@@ -271,9 +262,6 @@ impl Properties {
     pub fn decode(reader: &mut Reader) -> Result<Self, DecodeError> {
         let (n, r, w) = (reader.byte()?, reader.byte()?, reader.byte()?);
         let tag = reader.byte()?;
-        if tag & !TAGS != 0 {
-            return Err(DecodeError::Malformed("a bucket's tag"));
-        }
         let ack = match tag & TAG_DURABLE {
             0 => Ack::Buffered,
             _ => Ack::Durable,

@@ -251,10 +251,10 @@ impl Recording {
             18 => self.write(call, &[(b, c)], Some(d))?,
             20 => self.write(call, &Self::vector(call)?, None)?,
             296 => self.write(call, &Self::vector(call)?, Some(d))?,
-            77 => match self.file(call, a)? {
-                Some(id) => Some(self.data(id, Change::Truncate(b))),
-                None => None,
-            },
+            77 => {
+                let file = self.file(call, a)?;
+                file.map(|id| self.data(id, Change::Truncate(b)))
+            }
             74 => self.sync(call, true)?,
             75 => self.sync(call, false)?,
             277 => None, // Neither metadata nor the disk's cache: it promises nothing.

@@ -82,6 +82,7 @@ pub enum EvidenceError {
 }
 
 /// What a replay came to.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replayed {
     /// The law is broken, and both outcomes are those of the file.

@@ -22,6 +22,7 @@ pub enum Outcome {
 }
 
 /// What became of one law on one list.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     Holds,
