@@ -64,7 +64,12 @@ async fn a_rolling_upgrade_goes_through_a_mixed_cluster_that_serves_repairs_and_
     cluster_works_by(&nodes, PROTOCOL_MIN).await;
 
     // They serve, in both directions.
-    let first = nodes[1].put("notes", "key", "old").await;
+    until("all three take a write", async || {
+        let asked = super::stage::putting("notes", "key", "old");
+        nodes[1].try_put(asked).await.is_ok()
+    })
+    .await;
+    let first = nodes[1].get("notes", "key").await;
     nodes[0]
         .put_after("notes", "key", "new", &first.context)
         .await;
