@@ -66,7 +66,8 @@ def upload_and_bind(channel):
     pushed = plugins.Push(upload_parts(plugins_pb2, plugin), timeout=UPLOAD_DEADLINE_S)
     check("upload the resolver", pushed.plugin.digest, hashlib.sha256(plugin).hexdigest())
     resolver = buckets_pb2.Binding(plugin=pushed.plugin.digest)
-    properties = buckets_pb2.Properties(resolver=resolver)
+    # A lawful resolver would merge with each put; here the conflict is to be seen.
+    properties = buckets_pb2.Properties(resolver=resolver, merge_on_put=False)
     asked = buckets_pb2.CreateBucketRequest(bucket="carts", properties=properties, replace=True)
     created = buckets.Create(asked, timeout=DEADLINE_S)
     check("create the bucket everywhere", created.nodes_reached, created.nodes_total)
