@@ -28,6 +28,7 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::{NodeId, Ticket};
 use rejoin::dynamo::reconcile::answer::Answer;
+use rejoin::dynamo::repair::convergence::Converged;
 use rejoin::dynamo::repair::inquiry::Answer as Finding;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
@@ -413,9 +414,11 @@ impl World {
         let Some(machine) = &mut self.nodes[node].machine else {
             return;
         };
-        let merges = machine.converged().merged;
+        // One whose write failed counts too: it may be there all the same.
+        let merges = |converged: Converged| converged.merged + converged.failed;
+        let before = merges(machine.converged());
         machine.step(now, event, &mut effects);
-        let has_merged = machine.converged().merged > merges;
+        let has_merged = merges(machine.converged()) > before;
         self.nodes[node].disturb();
         let log = self.nodes[node].disk.borrow_mut().take_log();
         for applied in log {
