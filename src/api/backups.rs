@@ -204,7 +204,7 @@ fn first_place(node: &Node, asked: &proto::ReadRequest) -> Result<Place, Status>
     let partition = PartitionId(asked.partition as u16);
     let from = match &asked.after {
         Some(after) => {
-            let bucket = BucketName::new(&after.bucket);
+            let bucket = BucketName::stored(&after.bucket);
             let key = bucket.and_then(|bucket| Key::new(bucket, after.key.clone()));
             let key = key.map_err(|error| status::invalid("BAD_NAME", error))?;
             Some(behind_key(partition, &key))
@@ -284,11 +284,16 @@ impl Reading {
         Ok(())
     }
 
+    /// What a removed bucket has left on the disk is nobody's; the other buckets are asked for by the names that clients know.
     fn show(&mut self, page: SavedPage) {
         let placement = &self.node.snapshot().placement;
+        let removed = self.node.registry.catalog().removed_buckets();
+        let is_wanted = |bucket: &BucketName| {
+            !removed.contains(bucket)
+                && (self.buckets.is_empty() || self.buckets.contains(&bucket.of(0)))
+        };
         let wanted = page.items.into_iter();
-        let wanted = wanted
-            .filter(|saved| self.buckets.is_empty() || self.buckets.contains(saved.key.bucket()));
+        let wanted = wanted.filter(|saved| is_wanted(saved.key.bucket()));
         let told = wanted.map(|saved| Told::Record(placement.partition_of(&saved.key), saved));
         self.records.extend(told);
     }

@@ -422,3 +422,32 @@ async fn bad_requests_of_a_restore_are_refused() {
     );
     stage.end().await;
 }
+
+#[tokio::test]
+async fn a_bucket_that_was_removed_and_created_again_is_saved_as_what_it_is_now() {
+    let stage = Stage::of(3).await;
+    let nodes = stage.nodes().await;
+    nodes[0].create("notes", proto::Properties::default()).await;
+    nodes[0].put("notes", "old", "gone").await;
+    let asked = proto::RemoveBucketRequest {
+        bucket: "notes".to_owned(),
+        force: true,
+    };
+    let removed = nodes[0].connection.buckets().remove(asked).await;
+    removed.expect("the bucket is removed");
+    nodes[0].create("notes", proto::Properties::default()).await;
+    nodes[0].put("notes", "new", "kept").await;
+    let folder = folder();
+    let file = folder.path().join("saved");
+    let create = ["create", "--out", path(&file), "--bucket", "notes"];
+    rejoin(&stage, &create).await.expect("a backup");
+    stage.end().await;
+
+    let stage = Stage::of(3).await;
+    let nodes = stage.nodes().await;
+    let restored = rejoin(&stage, &["restore", path(&file)]).await;
+    restored.expect("it is restored");
+    assert_eq!(texts(&nodes[1].get("notes", "new").await), ["kept"]);
+    assert!(texts(&nodes[1].get("notes", "old").await).is_empty());
+    stage.end().await;
+}

@@ -211,7 +211,7 @@ impl Run {
 
     fn take(&mut self, saved: Saved) -> anyhow::Result<()> {
         // A bucket that was created since is not described, so its keys could not be restored.
-        if self.buckets.contains(saved.key.bucket()) {
+        if self.buckets.contains(&saved.key.bucket().of(0)) {
             self.output.record(saved)?;
         }
         Ok(())

@@ -106,7 +106,7 @@ pub fn verify(input: impl Read) -> anyhow::Result<Verified> {
                 let known = catalog.as_ref().context("records before the buckets")?;
                 for saved in records {
                     anyhow::ensure!(
-                        known.bucket(saved.key.bucket()).is_some(),
+                        known.bucket(&saved.key.bucket().of(0)).is_some(),
                         "{} is of a bucket that it does not describe",
                         saved.key
                     );

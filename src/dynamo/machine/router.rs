@@ -191,7 +191,8 @@ impl<S: Storage> Machine<S> {
                 mut saved,
                 timeout_ms,
             } => {
-                saved.key = self.living(saved.key);
+                let named = saved.key.bucket().of(0); // Which generation it was elsewhere says nothing here.
+                saved.key = self.living(saved.key.within(named));
                 self.on_restore(client, *saved, timeout_ms, effects);
             }
             Event::Unmerge {

@@ -71,7 +71,7 @@ impl Saved {
         reader.format(FORMAT)?;
         let bucket = reader.text("a bucket name", BUCKET_BYTES_MAX)?;
         let bucket =
-            BucketName::new(&bucket).map_err(|_| DecodeError::Malformed("a bucket name"))?;
+            BucketName::stored(&bucket).map_err(|_| DecodeError::Malformed("a bucket name"))?;
         let key = reader.bytes("a key", KEY_BYTES_MAX)?;
         let key = Key::new(bucket, key).map_err(|_| DecodeError::Malformed("a key"))?;
         let object = Object::read(&mut reader)?;
