@@ -292,6 +292,30 @@ fn flipped_bytes_in_redb_are_harmless_or_noticed() {
     flipped_bytes_are_harmless_or_noticed::<RedbStorage>();
 }
 
+/// sled warns of a wrong checksum and believes the settings: a flipped digit named another segment size.
+#[test]
+fn flipped_settings_of_sled_are_quarantined() {
+    let room = room();
+    let sound = room.path().join("sound");
+    drop(<SledStorage as Engine>::open(&sound).expect("a new folder opens"));
+    let settings = fs::read(sound.join("sled/conf")).expect("reads");
+    for at in 0..settings.len() {
+        for bit in 0..8 {
+            let folder = room.path().join("broken");
+            copy(&sound, &folder);
+            let mut flipped = settings.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(folder.join("sled/conf"), &flipped).expect("writes");
+            let (_, history) = <SledStorage as Engine>::open(&folder).expect("opens empty");
+            assert!(
+                matches!(history, History::Lost { .. }),
+                "bit {bit} of byte {at}"
+            );
+            fs::remove_dir_all(&folder).expect("removes");
+        }
+    }
+}
+
 #[test]
 fn a_scrub_finds_what_is_corrupt_and_goes_on_where_it_stopped() {
     let folder = room();

@@ -34,6 +34,7 @@ impl Database for Started {
     fn start(folder: &Path, options: &Options) -> Result<Self, Fault> {
         if folder.exists() {
             database::remove_half_snapshots(folder).map_err(system)?;
+            database::check_settings(folder)?;
         }
         let db = database::open_patiently(&database::config(folder, options.cache_bytes))?;
         let trees = Trees {
