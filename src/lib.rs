@@ -2,7 +2,7 @@
 //! resolution is WebAssembly that its users upload.
 //!
 //! The map of the house is `docs/architecture.md`. Imports run one way: `limits` and `dynamo` know
-//! nothing of the rest; `storage`, `wasm` and `wire` know only them; `config`, `node`, `api` and `cli`
+//! nothing of the rest; `storage`, `wasm`, `wire` and `security` know only them; `config`, `node`, `api` and `cli`
 //! follow, each above the ones before.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod config;
 pub mod dynamo;
 pub mod limits;
 pub mod node;
+pub mod security;
 pub mod storage;
 pub mod wasm;
 pub mod wire;

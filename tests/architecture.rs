@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 const HOUSE: &[&[&str]] = &[
     &["limits"],
     &["dynamo"],
-    &["storage", "wasm", "wire"],
+    &["security", "storage", "wasm", "wire"],
     &["config"],
     &["node"],
     // The client stands beside the server: nothing of the server imports it, nor it the server.

@@ -15,6 +15,7 @@ use super::metrics;
 use super::plugins::PluginsService;
 use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
+use crate::security::connection::ConnectionInfo;
 use crate::wire::proto::DESCRIPTORS;
 use crate::wire::proto::peer::peer_server::PeerServer;
 use crate::wire::proto::v1::backups_server::BackupsServer;
@@ -232,10 +233,13 @@ struct Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = <TcpStream as Connected>::ConnectInfo;
+    type ConnectInfo = ConnectionInfo;
 
-    fn connect_info(&self) -> Self::ConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> ConnectionInfo {
+        ConnectionInfo {
+            remote: self.stream.peer_addr().ok(),
+            certificate: None,
+        }
     }
 }
 
