@@ -73,6 +73,8 @@ pub struct Put {
     me: NodeId,
     properties: Properties,
     panel: Panel,
+    /// The hash of the placement that the panel was drawn by.
+    drawn_by: u64,
     errands: Vec<Errand>,
     /// In which of its roles this node makes the dot.
     place: Place,
@@ -111,7 +113,7 @@ impl Put {
         request: PutRequest,
         properties: Properties,
         me: NodeId,
-        (panel, place): (Panel, Place),
+        ((panel, drawn_by), place): ((Panel, u64), Place),
         (now, deadline): (Millis, Millis),
     ) -> Self {
         Self {
@@ -122,6 +124,7 @@ impl Put {
             me,
             properties,
             panel,
+            drawn_by,
             errands: Vec::new(),
             place,
             late: (deadline, 0),
@@ -268,6 +271,16 @@ impl Put {
         self.resolved = Resolved::Merged { by, fuel };
         self.phase = Phase::Storing;
         Step::Store(Box::new(store))
+    }
+
+    /// Whether the owners are those of this placement.
+    pub fn drawn_by(&self, placement_hash: u64) -> bool {
+        self.drawn_by == placement_hash
+    }
+
+    /// The owners have changed while nobody had been sent anything.
+    pub fn redraw(&mut self, panel: Panel, placement_hash: u64) {
+        (self.panel, self.drawn_by) = (panel, placement_hash);
     }
 
     pub fn place(&self) -> &Place {

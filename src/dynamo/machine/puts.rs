@@ -110,18 +110,60 @@ impl<S: Storage> Machine<S> {
             true => None,
             false => request.ttl.expires_at_ms(wall_ms, properties.ttl_ms),
         };
-        let needed = needed(&request, &properties);
-        let asked = (request.dw, request.ack);
-        let durable = Durable::of(asked, &properties, needed.answers, &self.me);
-        let mut panel =
-            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
-        if let Place::Hint(home) = &place {
-            panel = panel.led_by(&self.me, home);
-        }
+        let panel = self.panel(&request, &properties, seats, &place);
+        let drawn = (panel, self.view.placement.hash());
         let me = self.me.clone();
         let time = (self.desk.now.monotonic, deadline);
-        let put = Put::start(origin, request, properties, me, (panel, place), time);
+        let put = Put::start(origin, request, properties, me, (drawn, place), time);
         self.desk.open(deadline, Conversation::Put(Box::new(put)))
+    }
+
+    /// Who is asked for a put that this node coordinates in this place.
+    fn panel(
+        &self,
+        request: &PutRequest,
+        properties: &Properties,
+        seats: Seats,
+        place: &Place,
+    ) -> Panel {
+        let needed = needed(request, properties);
+        let asked = (request.dw, request.ack);
+        let durable = Durable::of(asked, properties, needed.answers, &self.me);
+        let panel =
+            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
+        match place {
+            Place::Hint(home) => panel.led_by(&self.me, home),
+            Place::Home => panel,
+        }
+    }
+
+    /// Draws the panel of a put again if the owners have changed since: its guest took a while, and who owns the key
+    /// now has to get the write. `false` if this node may no longer make its dot.
+    pub(super) fn is_still_seated(&mut self, ticket: Ticket) -> bool {
+        let hash = self.view.placement.hash();
+        let Some(put) = self.desk.put(ticket) else {
+            return false;
+        };
+        if put.drawn_by(hash) {
+            return true;
+        }
+        let (request, place) = (put.request.clone(), put.place().clone());
+        let Some(properties) = self.view.properties(&request.key) else {
+            return true; // A bucket that was removed meanwhile is for those to notice who store.
+        };
+        let seats = self.view.seats(&request.key, properties.n);
+        let is_primary = seats.primaries.contains(&self.me);
+        let is_seated = match &place {
+            Place::Home => is_primary,
+            Place::Hint(home) => !is_primary && seats.primaries.contains(home),
+        };
+        if is_seated {
+            let panel = self.panel(&request, &properties, seats, &place);
+            if let Some(put) = self.desk.put(ticket) {
+                put.redraw(panel, hash);
+            }
+        }
+        is_seated
     }
 
     pub(super) fn with_put(

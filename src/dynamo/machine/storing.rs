@@ -7,7 +7,6 @@ use super::super::coordinator::request::PutError;
 use super::super::coordinator::seat::Errand;
 use super::super::names::{Key, Ticket};
 use super::super::replica::copy::{CoordinateError, Coordinated};
-use super::super::replica::layout::Place;
 use super::super::replica::storage::{Storage, StorageError};
 use super::effect::Effect;
 use super::router::Machine;
@@ -19,7 +18,7 @@ impl<S: Storage> Machine<S> {
         };
         let (key, place) = (put.request.key.clone(), put.place().clone());
         let partition = self.view.placement.partition_of(&key);
-        if place == Place::Home && self.has_handed_over(&key) {
+        if !self.is_still_seated(ticket) {
             let error = "this node has handed the partition over".to_owned();
             return self.leave_to_others(ticket, StorageError::ReadOnly(error), effects);
         }
@@ -50,12 +49,6 @@ impl<S: Storage> Machine<S> {
                 self.end_put(ticket, Err(error), effects);
             }
         }
-    }
-
-    /// The owners may have changed since a put was admitted: its guest took a while.
-    fn has_handed_over(&self, key: &Key) -> bool {
-        let copies = self.view.copies_of(key);
-        copies.is_some_and(|n| !self.view.seats(key, n).primaries.contains(&self.me))
     }
 
     /// Sends the stored object to the panel, and to those who will keep the key, who are not waited for; the
