@@ -24,7 +24,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 const KEYS: u32 = 600;
-const TRIALS: u64 = 500;
+const TRIALS: u64 = 1_000;
 
 /// What this test needs of an engine.
 trait Engine: Storage + Sized {

@@ -26,7 +26,7 @@ use rejoin::wire::proto::v1::change_request::Wish;
 use stage::{Node, Stage, getting, putting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const BUCKET: &str = "ledger";
 const WRITERS: usize = 4;
@@ -180,6 +180,8 @@ struct Game {
     writers: Vec<Writer>,
     dice: StdRng,
     acknowledged: u64,
+    /// From the start of a process to its ready line.
+    starts: Vec<Duration>,
 }
 
 impl Game {
@@ -202,6 +204,7 @@ impl Game {
             writers,
             dice,
             acknowledged: 0,
+            starts: Vec::new(),
         };
         game.create_bucket(ack).await;
         game
@@ -250,7 +253,9 @@ impl Game {
         }
         self.acknowledged += cycle.acknowledged.load(Ordering::Relaxed);
         for victim in victims {
+            let started = Instant::now();
             self.stage.restart(*victim).await;
+            self.starts.push(started.elapsed());
         }
         self.founders_connected().await;
     }
@@ -293,9 +298,16 @@ impl Game {
         assert!(losses.is_empty(), "{when}, lost: {losses:#?}");
     }
 
-    fn report(&self, cycles: u64) {
+    fn report(&mut self, cycles: u64) {
         let acknowledged = self.acknowledged;
-        println!("{acknowledged} acknowledged writes in {cycles} cycles, none lost");
+        self.starts.sort();
+        let median = self.starts[self.starts.len() / 2];
+        let longest = self.starts.last().copied().unwrap_or_default();
+        println!(
+            "{acknowledged} acknowledged writes in {cycles} cycles, none lost; {} starts, median {median:.0?}, \
+             longest {longest:.0?}",
+            self.starts.len()
+        );
     }
 }
 
