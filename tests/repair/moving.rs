@@ -7,6 +7,7 @@ use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::names::ClientId;
 use rejoin::dynamo::repair::inquiry::Ask;
+use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::repair::transfer::Stage;
 use rejoin::dynamo::ring::placement::Duty;
 use rejoin::limits::{BACKGROUND_RATE_MAX, BACKGROUND_RATE_MIN, TRANSFERS_MAX};
@@ -269,39 +270,73 @@ fn a_stray_copy_goes_to_all_owners_and_only_then_away() {
     assert_eq!(activity.strays_handed_over, 1);
 }
 
+/// Gets at `a` that wait for a peer which does not answer, half of a second each; how fast `a` then works for others.
+fn wait_for_a_second(cluster: &mut Cluster) -> u64 {
+    let before = cluster.replies;
+    for client in 0..5 {
+        let request = GetRequest {
+            key: key("notes", "key-1"),
+            r: Some(3),
+            pr: None,
+        };
+        let client = ClientId(1_000_000 + cluster.now_ms * 10 + client);
+        let event = Event::Get {
+            client,
+            request,
+            timeout_ms: 500,
+        };
+        cluster.step(&node("a"), event);
+    }
+    cluster.run(1_000);
+    assert_eq!(cluster.replies, before + 5);
+    cluster.machines[&node("a")].activity().background_rate
+}
+
+#[test]
+fn s6_5_d44_hints_give_way_to_clients_that_wait() {
+    let settings = Settings {
+        anti_entropy_interval_ms: 0,
+        reap_interval_ms: 0,
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::with(&["a", "b", "c"], 1, settings);
+    let keys: Vec<_> = (0..200)
+        .map(|n| key("notes", &format!("key-{n}")))
+        .collect();
+    cluster.silent.insert(node("c"));
+    for key in &keys {
+        assert!(cluster.put("a", key, "missed by c"));
+    }
+    cluster.run(10_000);
+    let kept = |cluster: &Cluster| -> usize {
+        let waiting = ["a", "b"].map(|name| cluster.machines[&node(name)].hints());
+        waiting.iter().flatten().map(|waiting| waiting.count).sum()
+    };
+    assert_eq!(kept(&cluster), keys.len());
+    let rates: Vec<u64> = (0..12).map(|_| wait_for_a_second(&mut cluster)).collect();
+    assert_eq!(rates.last(), Some(&BACKGROUND_RATE_MIN), "{rates:?}");
+    cluster.silent.clear();
+    cluster.run_until(|cluster| kept(cluster) < keys.len());
+    cluster.run(2_000);
+    let delivered = keys.len() - kept(&cluster);
+    assert!(
+        (1..60).contains(&delivered),
+        "{delivered} hints in two seconds"
+    );
+    cluster.run(300_000);
+    assert_eq!(kept(&cluster), 0);
+    assert!(keys.iter().all(|key| cluster.has(&node("c"), key)));
+}
+
 #[test]
 fn s6_5_d44_transfers_give_way_to_clients_that_wait() {
     let keys = keys(300);
     let rate = |cluster: &Cluster| cluster.machines[&node("a")].activity().background_rate;
     let mut cluster = filled(&["a", "b", "c"], 1, &keys);
     assert_eq!(rate(&cluster), BACKGROUND_RATE_MAX);
-    // Gets that wait for a peer which does not answer: half of a second each.
-    let slow = |cluster: &mut Cluster| {
-        for client in 0..5 {
-            let request = GetRequest {
-                key: key("notes", "key-1"),
-                r: Some(3),
-                pr: None,
-            };
-            let client = ClientId(1_000_000 + cluster.now_ms * 10 + client);
-            let event = Event::Get {
-                client,
-                request,
-                timeout_ms: 500,
-            };
-            cluster.step(&node("a"), event);
-        }
-    };
     cluster.wipe("c");
     cluster.silent.insert(node("c"));
-    let mut rates = Vec::new();
-    for _ in 0..12 {
-        let before = cluster.replies;
-        slow(&mut cluster);
-        cluster.run(1_000);
-        assert_eq!(cluster.replies, before + 5);
-        rates.push(rate(&cluster));
-    }
+    let rates: Vec<u64> = (0..12).map(|_| wait_for_a_second(&mut cluster)).collect();
     assert!(rates.is_sorted_by(|a, b| a >= b), "{rates:?}");
     assert_eq!(*rates.last().expect("twelve"), BACKGROUND_RATE_MIN);
     // At the floor the work goes on, slowly.

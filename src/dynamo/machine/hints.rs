@@ -77,7 +77,7 @@ impl<S: Storage> Machine<S> {
         self.offers.next_at(|home| self.detector.is_down(home))
     }
 
-    /// Sends what is due, as much at a time as the window allows.
+    /// Sends what is due, as much at a time as the window allows and clients do not notice (6.5).
     pub(super) fn offer_hints(&mut self, effects: &mut Vec<Effect>) {
         let now = self.desk.now.monotonic;
         let detector = &self.detector;
@@ -92,6 +92,11 @@ impl<S: Storage> Machine<S> {
                 self.offers.on_end(&home, now, retry_ms);
             }
             for hint in hints {
+                let admission = &mut self.background.admission;
+                if !admission.permit(now) {
+                    self.offers.hold(&home, admission.next_permit_at(now));
+                    break;
+                }
                 if self.offers.on_sent(&hint) {
                     self.deliver(hint, effects);
                 }

@@ -104,6 +104,13 @@ impl Offers {
         })
     }
 
+    /// Clients have to wait: the next one goes later, from where this turn has come to.
+    pub fn hold(&mut self, home: &NodeId, until: Millis) {
+        if let Some(turn) = self.turns.get_mut(home) {
+            turn.next_at = Some(until);
+        }
+    }
+
     /// There is nothing more behind the last one that was sent.
     pub fn on_end(&mut self, home: &NodeId, now: Millis, retry_ms: u64) {
         if let Some(turn) = self.turns.get_mut(home) {
