@@ -14,6 +14,8 @@ pub mod operations;
 mod relations;
 #[path = "limits/running.rs"]
 mod running;
+#[path = "limits/transport.rs"]
+pub mod transport;
 #[path = "limits/versions.rs"]
 pub mod versions;
 pub use guest::*;

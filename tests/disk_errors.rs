@@ -89,7 +89,7 @@ impl Followed {
     ) -> Result<Self> {
         let configuration = format!(
             "node = \"n1\"\ndata = \"{}\"\nstorage = \"{engine}\"\nclient = \"127.0.0.1:0\"\n\
-             peer = \"127.0.0.1:0\"\n[[members]]\nnode = \"n1\"\npeer = \"127.0.0.1:1\"\n",
+             peer = \"127.0.0.1:0\"\ninsecure = true\n[[members]]\nnode = \"n1\"\npeer = \"127.0.0.1:1\"\n",
             folder.join("data").display()
         );
         fs::write(folder.join("n1.toml"), configuration)?;

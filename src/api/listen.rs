@@ -1,7 +1,7 @@
 //! The listeners of a node, each with every limit set.
 //!
 //! Clients, peers and those who look at the metrics are apart: a flood on one does not take the other's connections. See
-//! `docs/decisions/0005-listeners.md` for the numbers.
+//! `docs/decisions/0005-listeners.md` for the numbers. How a connection is opened is `opening`.
 //!
 //! Invariant: connections, streams, headers, messages and waiting are bounded on each.
 
@@ -12,10 +12,10 @@ use super::deadline::intercept;
 use super::few::Few;
 use super::key_value::KvService;
 use super::metrics;
+use super::opening::{Door, incoming};
 use super::plugins::PluginsService;
 use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
-use crate::security::connection::ConnectionInfo;
 use crate::wire::proto::DESCRIPTORS;
 use crate::wire::proto::peer::peer_server::PeerServer;
 use crate::wire::proto::v1::backups_server::BackupsServer;
@@ -25,19 +25,12 @@ use crate::wire::proto::v1::kv_server::KvServer;
 use crate::wire::proto::v1::plugins_server::PluginsServer;
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_stream::Stream;
+use tokio::net::TcpListener;
 use tonic::server::NamedService;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::transport::server::Connected;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -104,6 +97,7 @@ pub async fn serve_clients(
     let backups = BackupsServer::new(BackupsService::new(Arc::clone(&node)))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(2 * ENCODED_BYTES_MAX); // A whole catalog, and more.
+    let door = Door::Clients(Arc::clone(&node.transport));
     let feed = Arc::clone(&node.feed);
     let stop = async move {
         stop.await;
@@ -131,7 +125,7 @@ pub async fn serve_clients(
         .add_service(InterceptedService::new(plugins, intercept))
         .add_service(InterceptedService::new(cluster, intercept))
         .add_service(InterceptedService::new(backups, intercept))
-        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX), stop);
+        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX, door), stop);
     tokio::select! {
         served = serving => Ok(served?),
         never = joining => match never {},
@@ -176,6 +170,7 @@ pub async fn serve_peers(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let door = Door::Peers(Arc::clone(&node.transport));
     let peer = PeerServer::new(node.peer_service())
         .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
@@ -189,96 +184,7 @@ pub async fn serve_peers(
         .initial_stream_window_size(PEER_WINDOW_BYTES)
         .initial_connection_window_size(4 * PEER_WINDOW_BYTES)
         .add_service(peer)
-        .serve_with_incoming_shutdown(incoming(listener, PEER_CONNECTIONS_MAX), stop)
+        .serve_with_incoming_shutdown(incoming(listener, PEER_CONNECTIONS_MAX, door), stop)
         .await?;
     Ok(())
-}
-
-/// Accepts at most `connections_max` at a time; the next one waits in the kernel's queue.
-fn incoming(
-    listener: TcpListener,
-    connections_max: usize,
-) -> impl Stream<Item = io::Result<Connection>> {
-    let places = Arc::new(Semaphore::new(connections_max));
-    futures_util::stream::unfold((listener, places), async |(listener, places)| {
-        let place = Arc::clone(&places).acquire_owned().await.ok()?;
-        let accepted = accept(&listener).await.map(|stream| Connection {
-            stream,
-            _place: place,
-        });
-        Some((accepted, (listener, places)))
-    })
-}
-
-/// Running out of file descriptors must not end the server: it waits for some to be closed.
-async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
-    loop {
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-/// A connection that holds one of the places.
-struct Connection {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
-
-    fn connect_info(&self) -> ConnectionInfo {
-        ConnectionInfo {
-            remote: self.stream.peer_addr().ok(),
-            certificate: None,
-        }
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }

@@ -23,6 +23,7 @@ pub mod listen;
 mod measuring;
 mod membership;
 pub mod metrics;
+mod opening;
 pub mod plugins;
 mod shadow;
 pub mod status;

@@ -2,10 +2,11 @@
 
 pub use super::author_arguments::{BuildPlugin, NewPlugin, TestPlugin};
 use super::backup_arguments::Backup;
+use super::certificate_arguments::{Certificate, Trust};
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
 use super::plugin_arguments::Versions;
+pub use super::serve_arguments::Serve;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// An always-writeable key-value store whose conflicts are resolved by WebAssembly that you upload.
@@ -39,6 +40,8 @@ pub struct Server {
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    pub trust: Trust,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,6 +74,9 @@ pub enum Command {
     /// Look at nodes, the ring and single replicas.
     #[command(subcommand)]
     Cluster(Cluster),
+    /// Make certificates for nodes and clients.
+    #[command(subcommand)]
+    Cert(Certificate),
 }
 
 #[derive(Debug, Args)]
@@ -88,48 +94,6 @@ pub struct Dev {
     /// Number of nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9), value_name = "COUNT")]
     pub nodes: u16,
-}
-
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// TOML file; see docs/configuration.md.
-    #[arg(long, env = "REJOIN_CONFIG", value_name = "FILE")]
-    pub config: PathBuf,
-    /// This node's name, in place of the file's.
-    #[arg(long, env = "REJOIN_NODE", value_name = "NAME")]
-    pub node: Option<String>,
-    /// Data folder, in place of the file's.
-    #[arg(long, env = "REJOIN_DATA", value_name = "FOLDER")]
-    pub data: Option<PathBuf>,
-    /// Where to listen for clients, in place of the file's.
-    #[arg(
-        long,
-        alias = "bind-client",
-        env = "REJOIN_CLIENT",
-        value_name = "ADDRESS"
-    )]
-    pub client: Option<SocketAddr>,
-    /// Where to listen for other nodes, in place of the file's.
-    #[arg(long, alias = "bind-peer", env = "REJOIN_PEER", value_name = "ADDRESS")]
-    pub peer: Option<SocketAddr>,
-    /// Where to listen for `GET /metrics` and `GET /healthz`.
-    #[arg(long, env = "REJOIN_METRICS", value_name = "ADDRESS")]
-    pub metrics: Option<SocketAddr>,
-    /// Where clients find this node, if that is not where it listens.
-    #[arg(long, env = "REJOIN_ADVERTISE_CLIENT", value_name = "HOST:PORT")]
-    pub advertise_client: Option<String>,
-    /// Where other nodes find this node, if that is not where it listens.
-    #[arg(long, env = "REJOIN_ADVERTISE_PEER", value_name = "HOST:PORT")]
-    pub advertise_peer: Option<String>,
-    /// Peer address of a member, for a node that joins; may be given several times.
-    #[arg(long = "seed", value_name = "HOST:PORT")]
-    pub seeds: Vec<String>,
-    /// File with the secret that admits nodes to the cluster.
-    #[arg(long, env = "REJOIN_JOIN_TOKEN_FILE", value_name = "FILE")]
-    pub join_token_file: Option<PathBuf>,
-    /// End when the process that started this one ends.
-    #[arg(long, hide = true)]
-    pub with_parent: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! A client of one node, for the commands.
 
 use super::arguments::Server;
+use crate::client::tls::{Tls, endpoint};
 use crate::limits::GET_BYTES_MAX;
 use crate::wire::proto::v1::backups_client::BackupsClient;
 use crate::wire::proto::v1::buckets_client::BucketsClient;
@@ -10,7 +11,7 @@ use crate::wire::proto::v1::plugins_client::PluginsClient;
 use anyhow::Context as _;
 use std::time::Duration;
 use tonic::metadata::MetadataValue;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -28,18 +29,28 @@ pub struct Connection {
 impl Connection {
     /// Connects to the node that the command line names.
     pub async fn open(server: &Server) -> anyhow::Result<Self> {
+        Self::open_at(&server.server, server).await
+    }
+
+    /// Connects to another node than the command line names, in the way that it says.
+    pub async fn open_at(url: &str, server: &Server) -> anyhow::Result<Self> {
         let timeout = Duration::from_millis(server.timeout_ms);
-        let connection = Self::to(&server.server, timeout).await?;
+        let tls = server.trust.load()?;
+        let connection = Self::secured(url, timeout, tls.as_ref()).await?;
         Ok(Self {
             trace: server.trace,
             ..connection
         })
     }
 
-    /// Connects to `url`; every request has `timeout`.
+    /// Connects to `url` in plain text; every request has `timeout`.
     pub async fn to(url: &str, timeout: Duration) -> anyhow::Result<Self> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .with_context(|| format!("{url:?} is not an address like http://127.0.0.1:7001"))?
+        Self::secured(url, timeout, None).await
+    }
+
+    /// The same, with certificates if the address asks for them.
+    pub async fn secured(url: &str, timeout: Duration, tls: Option<&Tls>) -> anyhow::Result<Self> {
+        let endpoint = endpoint(url, tls)?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true);
         let channel = endpoint.connect().await.with_context(|| {

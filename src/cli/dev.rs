@@ -46,6 +46,7 @@ fn plan(folder: PathBuf, nodes: usize, wiring: Wiring) -> anyhow::Result<Plan> {
         wiring,
         storage: StorageEngine::Sled,
         settings: Vec::new(),
+        certificates: Vec::new(),
     })
 }
 

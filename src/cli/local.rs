@@ -6,13 +6,7 @@
 //! Invariant: no node outlives the process that started it.
 
 use super::proxy::Link;
-use crate::config::{Config, MemberConfig, StorageEngine};
-use crate::dynamo::metadata::facts::PROTOCOL_MAX;
-use crate::limits::{
-    ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
-    HINT_BYTES_MAX, HINT_RETRY_MS, HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS,
-    REAP_INTERVAL_MS_DEFAULT, STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
-};
+use crate::config::{Config, MemberConfig, StorageEngine, TlsConfig};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
@@ -52,6 +46,8 @@ pub struct Plan {
     pub storage: StorageEngine,
     /// `REJOIN_...` variables of the nodes.
     pub settings: Vec<(&'static str, String)>,
+    /// Of each node by its place; empty: they go without.
+    pub certificates: Vec<TlsConfig>,
 }
 
 /// A running cluster.
@@ -142,7 +138,11 @@ impl LocalCluster {
 
     /// Where clients find the node at `place`.
     pub fn url(&self, place: usize) -> String {
-        format!("http://{}", self.nodes[place].client)
+        let scheme = match self.plan.certificates.is_empty() {
+            true => "http",
+            false => "https",
+        };
+        format!("{scheme}://{}", self.nodes[place].client)
     }
 
     /// Where the node at `place` shows its metrics, if it does.
@@ -179,39 +179,16 @@ impl LocalCluster {
         };
         let config = Config {
             cluster: "dev".to_owned(),
-            node: self.nodes[place].name.clone(),
-            data: self.folder(place),
             storage: self.plan.storage,
             client: client_address(self.plan.wiring, place),
             peer: listen_address(self.plan.wiring, place),
-            metrics: None,
-            advertise_client: None,
-            advertise_peer: None,
             members: members.filter(|_| is_founder).collect(),
             seeds: seeds.collect(),
             join_token_file: Some(self.token_file()),
-            weight: 1,
-            zone: String::new(),
             routes: others.map(route).collect(),
-            partitions: PARTITIONS_DEFAULT,
-            shards: 0,
-            guest_threads: 0,
-            plugin_bytes_max: PLUGIN_BYTES_DEFAULT,
-            cache_bytes: 32 * 1024 * 1024,
-            quarantine: true,
-            anti_entropy_interval_ms: ANTI_ENTROPY_INTERVAL_MS_DEFAULT,
-            foreground_p99_ms: FOREGROUND_P99_MS_DEFAULT,
-            suspect_ms: SUSPECT_MS,
-            probe_ms: PROBE_MS,
-            stand_in_after_ms: STAND_IN_AFTER_MS,
-            hint_retry_ms: HINT_RETRY_MS,
-            hints_max: HINTS_MAX,
-            hint_bytes_max: HINT_BYTES_MAX,
-            clock_offset_ms: 0,
-            protocol_max: PROTOCOL_MAX,
-            reap_interval_ms: REAP_INTERVAL_MS_DEFAULT,
-            tombstone_horizon_ms: TOMBSTONE_HORIZON_MS_DEFAULT,
-            converge_quiet_ms: CONVERGE_QUIET_MS_DEFAULT,
+            insecure: self.plan.certificates.is_empty(),
+            tls: self.plan.certificates.get(place).cloned(),
+            ..Config::plain(self.nodes[place].name.clone(), self.folder(place))
         };
         let file = self.config_file(place);
         std::fs::write(&file, toml::to_string(&config)?)

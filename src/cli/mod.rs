@@ -10,6 +10,8 @@ pub mod backup;
 pub mod backup_arguments;
 pub mod bucket;
 pub mod bucket_arguments;
+pub mod certificate_arguments;
+pub mod certificates;
 pub mod cluster;
 pub mod cluster_arguments;
 pub mod conflicts;
@@ -30,6 +32,7 @@ pub mod reaping;
 pub mod repair;
 mod scrub;
 pub mod serve;
+pub mod serve_arguments;
 pub mod watch;
 
 use crate::storage::durability;
@@ -83,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Explain { bucket, key } => explain::run(bucket, key, &server).await,
         Command::Backup(backup) => backup::run(backup, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,
+        Command::Cert(asked) => certificates::run(asked, server.json),
     }
 }
 

@@ -49,6 +49,9 @@ impl Serve {
         let given = given.into_iter();
         let given = given.filter_map(|(name, value)| Some((name, value?.into())));
         let mut overrides: Vec<(&str, config::Value)> = given.collect();
+        if self.insecure {
+            overrides.push(("insecure", true.into()));
+        }
         if !self.seeds.is_empty() {
             overrides.push(("seeds", self.seeds.clone().into()));
         }
@@ -180,7 +183,13 @@ fn print_ready(node: &Node, bound: &Bound, json: bool) {
             "peer": peer.to_string(),
             "metrics": metrics.map(|address| address.to_string()),
         })),
-        false => println!("{name} is ready: clients at http://{client}, nodes at {peer}"),
+        false => {
+            let scheme = match node.transport.clients() {
+                Some(_) => "https",
+                None => "http",
+            };
+            println!("{name} is ready: clients at {scheme}://{client}, nodes at {peer}");
+        }
     }
 }
 

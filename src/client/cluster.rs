@@ -24,6 +24,7 @@ use super::error::Error;
 use super::membership::Fresh;
 use super::placement::url;
 use super::remembered::Remembered;
+use super::tls::Tls;
 use super::watch::Watch;
 use crate::limits::{CLIENT_REFRESH_MS, DEADLINE_DEFAULT_MS};
 use rand::seq::SliceRandom as _;
@@ -41,6 +42,8 @@ pub struct Options {
     pub deadline: Duration,
     /// Between two downloads of the ring while nothing looks stale.
     pub refresh_interval: Duration,
+    /// How connections are secured; none: in plain text.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             addresses: BTreeMap::new(),
             deadline: Duration::from_millis(DEADLINE_DEFAULT_MS),
             refresh_interval: Duration::from_millis(CLIENT_REFRESH_MS),
+            tls: None,
         }
     }
 }
@@ -96,12 +100,23 @@ impl Client {
         seeds: impl IntoIterator<Item = S>,
         options: Options,
     ) -> Result<Self, Error> {
-        let mut seeds: Vec<Arc<str>> = seeds.into_iter().map(|seed| url(seed.as_ref())).collect();
+        let Options {
+            addresses,
+            deadline,
+            refresh_interval,
+            tls,
+        } = options;
+        let scheme = match tls {
+            Some(_) => "https",
+            None => "http",
+        };
+        let seeds = seeds.into_iter().map(|seed| url(seed.as_ref(), scheme));
+        let mut seeds: Vec<Arc<str>> = seeds.collect();
         seeds.shuffle(&mut rand::rng());
-        let fresh = Fresh::start(seeds, options.addresses, options.refresh_interval).await?;
+        let fresh = Fresh::start(seeds, addresses, refresh_interval, tls).await?;
         Ok(Self {
             fresh: Arc::new(fresh),
-            deadline: options.deadline,
+            deadline,
         })
     }
 

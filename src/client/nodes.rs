@@ -5,6 +5,7 @@
 //! Invariant: one connection for each address, with bounded requests on it; a node that fails is asked last
 //! until its time is up, not never.
 
+use super::tls::{AddressError, Tls, endpoint};
 use crate::limits::{
     CLIENT_AVOID_MS, CLIENT_AVOID_MS_MAX, CLIENT_CONNECT_MS, CLIENT_REQUESTS_PER_NODE_MAX,
     CLIENT_RING_BYTES_MAX, GET_BYTES_MAX,
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 /// A node that says nothing, not even to a ping, is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -24,6 +25,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The connections of one client.
 #[derive(Debug, Default)]
 pub struct Nodes {
+    tls: Option<Tls>,
     /// Guards the list; never held over an await.
     lines: Mutex<BTreeMap<Arc<str>, Arc<Line>>>,
 }
@@ -45,12 +47,15 @@ struct Health {
     avoided_until: Option<Instant>,
 }
 
-/// Text that is no address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an address like http://127.0.0.1:7001")]
-pub struct AddressError(pub String);
-
 impl Nodes {
+    /// No connections yet; those to come are secured like this.
+    pub fn secured(tls: Option<Tls>) -> Self {
+        Self {
+            tls,
+            lines: Mutex::default(),
+        }
+    }
+
     fn lines(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Line>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,7 +65,7 @@ impl Nodes {
         if let Some(line) = self.lines().get(url) {
             return Ok(Arc::clone(line));
         }
-        let line = Arc::new(Line::open(url)?);
+        let line = Arc::new(Line::open(url, self.tls.as_ref())?);
         let mut lines = self.lines();
         Ok(Arc::clone(lines.entry(Arc::clone(url)).or_insert(line)))
     }
@@ -77,10 +82,8 @@ impl Nodes {
 }
 
 impl Line {
-    fn open(url: &str) -> Result<Self, AddressError> {
-        let endpoint = Endpoint::from_shared(url.to_owned());
-        let endpoint = endpoint.map_err(|_| AddressError(url.to_owned()))?;
-        let endpoint = endpoint
+    fn open(url: &str, tls: Option<&Tls>) -> Result<Self, AddressError> {
+        let endpoint = endpoint(url, tls)?
             .connect_timeout(Duration::from_millis(CLIENT_CONNECT_MS))
             .tcp_nodelay(true)
             .http2_keep_alive_interval(KEEP_ALIVE)

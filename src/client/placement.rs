@@ -5,6 +5,7 @@
 //! Invariant: a key falls into the same partition as at the nodes, for it is the same code; nobody is named
 //! twice, and everybody who may help is named.
 
+use super::tls::is_secured;
 use crate::dynamo::names::{Key, NameError, NodeId};
 use crate::dynamo::ring::partition::{PartitionId, Partitions, PartitionsError, Token};
 use crate::limits::MEMBERS_MAX;
@@ -74,7 +75,7 @@ impl Placement {
                 false => Target {
                     url: match known.is_empty() {
                         true => Arc::clone(answered),
-                        false => url(known),
+                        false => url(known, scheme_of(answered)),
                     },
                     node: Some(node.clone()),
                 },
@@ -158,10 +159,18 @@ fn rotated<T>(items: &[T], turn: usize) -> impl Iterator<Item = &T> {
 }
 
 /// An address with its scheme, which configurations leave out.
-pub fn url(address: &str) -> Arc<str> {
+pub fn url(address: &str, scheme: &str) -> Arc<str> {
     match address.contains("://") {
         true => address.into(),
-        false => format!("http://{address}").into(),
+        false => format!("{scheme}://{address}").into(),
+    }
+}
+
+/// A cluster speaks to its clients in one way: the way of the node that answered.
+pub fn scheme_of(url: &str) -> &'static str {
+    match is_secured(url) {
+        true => "https",
+        false => "http",
     }
 }
 
@@ -223,6 +232,22 @@ mod tests {
 
     fn urls(targets: &[Target]) -> Vec<&str> {
         targets.iter().map(|target| &*target.url).collect()
+    }
+
+    #[test]
+    fn the_other_nodes_are_dialled_as_the_one_that_answered_was() {
+        let answered = "https://answered:1".into();
+        let placement = Placement::of(told(&ring(3)), &answered, &BTreeMap::new());
+        let placement = placement.expect("a ring");
+        let mut urls: Vec<&str> = placement
+            .targets()
+            .map(|(_, target)| &*target.url)
+            .collect();
+        urls.sort_unstable();
+        assert_eq!(
+            urls,
+            ["https://answered:1", "https://n0:7001", "https://n2:7001"]
+        );
     }
 
     #[test]

@@ -63,10 +63,31 @@ pub enum ConfigError {
     )]
     TombstoneHorizon { found: u64 },
     #[error(
-        "`{field}` is {found}, which is not a loopback address; this release has no authentication, so it listens on 127.0.0.0/8 or [::1] only"
+        "`{field}` is {found}, which is not a loopback address; without `[tls]` a node listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {
         field: &'static str,
         found: SocketAddr,
     },
+    #[error(
+        "`metrics` is {found}, which is not a loopback address; these pages are plain text, so they are on 127.0.0.0/8 or [::1] only"
+    )]
+    MetricsNotLoopback { found: SocketAddr },
+    #[error(
+        "`{field}` is {found}, an address that nobody can dial; say in `advertise_{field}` where this node is found"
+    )]
+    Nameless {
+        field: &'static str,
+        found: SocketAddr,
+    },
+    #[error(
+        "`tls.{field}` is missing; clients and nodes are both secured or neither is: give certificate, key, peer_certificate, peer_key and peer_ca (`rejoin cert node` makes them)"
+    )]
+    HalfTls { field: &'static str },
+    #[error("both `[tls]` and `insecure = true` are given; remove one of them")]
+    TlsAndInsecure,
+    #[error(
+        "there is no `[tls]`, so whoever reaches this node could read and write everything; give it certificates (`rejoin cert`), or say `insecure = true` or `serve --insecure` to listen in plain text on loopback"
+    )]
+    NeitherTlsNorInsecure,
 }

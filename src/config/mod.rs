@@ -8,9 +8,11 @@ mod defaults;
 mod error;
 mod join_token;
 mod storage_engine;
+mod tls;
 
 pub use error::ConfigError;
 pub use storage_engine::StorageEngine;
+pub use tls::TlsConfig;
 
 use crate::dynamo::metadata::facts::{PROTOCOL_MAX, PROTOCOL_MIN};
 use crate::dynamo::names::NodeId;
@@ -148,6 +150,12 @@ pub struct Config {
     /// Milliseconds for which a key in conflict has to be left alone before it is merged in the background; 0: never.
     #[serde(default = "defaults::converge_quiet")]
     pub converge_quiet_ms: u64,
+    /// Go without certificates: plain text, on loopback only.
+    #[serde(default)]
+    pub insecure: bool,
+    /// Certificates, for clients and between nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsConfig>,
 }
 
 /// The fields that `REJOIN_...` variables may set: all but lists, and seeds apart.
@@ -183,6 +191,13 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "tombstone_horizon_ms",
     "converge_quiet_ms",
     "metrics",
+    "insecure",
+    "tls.certificate",
+    "tls.key",
+    "tls.client_ca",
+    "tls.peer_certificate",
+    "tls.peer_key",
+    "tls.peer_ca",
 ];
 
 impl Config {
@@ -194,7 +209,7 @@ impl Config {
         let mut builder = config::Config::builder()
             .add_source(config::File::from(file).format(config::FileFormat::Toml));
         for name in FROM_ENVIRONMENT {
-            let variable = format!("REJOIN_{}", name.to_uppercase());
+            let variable = format!("REJOIN_{}", name.to_uppercase().replace('.', "_"));
             builder = builder.set_override_option(*name, std::env::var(variable).ok())?;
         }
         if let Ok(seeds) = std::env::var("REJOIN_SEEDS") {
@@ -254,19 +269,7 @@ impl Config {
         if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
             return Err(ConfigError::TombstoneHorizon { found });
         }
-        let bound = [
-            ("client", Some(self.client)),
-            ("peer", Some(self.peer)),
-            ("metrics", self.metrics),
-        ];
-        for (field, found) in bound {
-            if let Some(found) = found
-                && !found.ip().is_loopback()
-            {
-                return Err(ConfigError::NotLoopback { field, found });
-            }
-        }
-        Ok(())
+        self.check_listeners()
     }
 
     /// Fields that are numbers within bounds: name, value, least, most.

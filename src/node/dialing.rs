@@ -4,13 +4,15 @@
 //!
 //! Invariant: a peer counts as connected only after both sides have said who they are (`hello`).
 
-use super::hello::Identity;
+use super::certificates::{connect, peer_url};
+use super::hello::{Identity, check_named};
 use super::peers::{Letter, Link, Peers};
 use super::registry::Registry;
 use super::switchboard::Switchboard;
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::NodeId;
 use crate::limits::PEER_MESSAGE_BYTES_MAX;
+use crate::security::transport::Transport;
 use crate::wire::peer::{decode, encode};
 use crate::wire::proto::peer::Frame;
 use crate::wire::proto::peer::peer_client::PeerClient;
@@ -58,6 +60,7 @@ pub struct Exchange {
     pub peers: Arc<Peers>,
     pub switchboard: Switchboard,
     pub registry: Arc<Registry>,
+    pub transport: Arc<Transport>,
 }
 
 /// Dials one address again and again until `stopping` says so.
@@ -68,6 +71,7 @@ pub async fn keep_connected(
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut backoff = BACKOFF_MIN;
+    let mut complaint = Complaint::default();
     let mut seen = match &target {
         Target::Node(peer) => Some(peer.clone()),
         Target::Seed => None,
@@ -91,8 +95,7 @@ pub async fn keep_connected(
                 Target::Seed => SEED_INTERVAL,
             },
             Err(error) => {
-                let error = format!("{error:#}");
-                tracing::debug!(?target, address, error, "not connected");
+                complaint.about(&target, &address, format!("{error:#}"));
                 if target == Target::Seed {
                     seen = None; // Somebody else may be there now.
                 }
@@ -105,6 +108,28 @@ pub async fn keep_connected(
             _ = stopping.wait_for(|stop| *stop) => break,
         }
         backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}
+
+/// Says once why a peer that is there cannot be talked to: an operator has to do something about it. That a peer is not
+/// there is no news.
+#[derive(Default)]
+struct Complaint {
+    last: String,
+}
+
+impl Complaint {
+    fn about(&mut self, target: &Target, address: &str, error: String) {
+        let is_refusal = ["certificate", "handshake", "alert"]
+            .iter()
+            .any(|word| error.contains(word));
+        match is_refusal && error != self.last {
+            true => tracing::warn!(?target, address, error, "not connected"),
+            false => tracing::debug!(?target, address, error, "not connected"),
+        }
+        if is_refusal {
+            self.last = error;
+        }
     }
 }
 
@@ -130,7 +155,7 @@ impl Exchange {
             return Ok(Dialled::NotNeeded);
         }
         // A connection that is closed while it is being set up has been seen to leave the call without an answer.
-        let opening = tokio::time::timeout(OPEN_TIMEOUT, open(address, &self.identity));
+        let opening = tokio::time::timeout(OPEN_TIMEOUT, self.open(address, seen.as_ref()));
         let mut opened = opening
             .await
             .context("opening the stream took too long")??;
@@ -161,6 +186,26 @@ impl Exchange {
         let reason = self.serve(&peer, &link, &mut opened.incoming).await;
         tracing::info!(%peer, reason, "disconnected");
         Ok(Dialled::Served)
+    }
+
+    async fn open(&self, address: &str, expected: Option<&NodeId>) -> anyhow::Result<Opened> {
+        let endpoint = endpoint(peer_url(&self.transport, address))?;
+        let connected = connect(&self.transport, endpoint, expected).await?;
+        let (first, rest) = mpsc::channel(1);
+        let outgoing = outgoing(self.identity.hello(), rest);
+        let mut client = client(connected.channel.clone());
+        let mut incoming = client.link(Request::new(outgoing)).await?.into_inner();
+        let hello = incoming.message().await?;
+        let peer = self.identity.check(hello.unwrap_or_default())?;
+        if let Some(named) = &connected.certificate {
+            check_named(&peer, named.as_str())?;
+        }
+        Ok(Opened {
+            peer,
+            channel: connected.channel,
+            first,
+            incoming,
+        })
     }
 
     /// The stream is gone: whatever was asked on it is answered with a failure.
@@ -201,25 +246,8 @@ struct Opened {
     incoming: Streaming<Frame>,
 }
 
-async fn open(address: &str, identity: &Identity) -> anyhow::Result<Opened> {
-    let channel = endpoint(address)?.connect().await?;
-    let (first, rest) = mpsc::channel(1);
-    let mut client = PeerClient::new(channel.clone())
-        .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
-    let outgoing = outgoing(identity.hello(), rest);
-    let mut incoming = client.link(Request::new(outgoing)).await?.into_inner();
-    let hello = incoming.message().await?;
-    Ok(Opened {
-        peer: identity.check(hello.unwrap_or_default())?,
-        channel,
-        first,
-        incoming,
-    })
-}
-
-fn endpoint(address: &str) -> anyhow::Result<Endpoint> {
-    Ok(Endpoint::from_shared(format!("http://{address}"))?
+fn endpoint(url: String) -> anyhow::Result<Endpoint> {
+    Ok(Endpoint::from_shared(url)?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)

@@ -4,6 +4,7 @@
 //!
 //! Invariant: a catalog on the disk is believed before what the configuration says of the members.
 
+use super::certificates;
 use super::clock::Clock;
 use super::feed::Feed;
 use super::guests::Guests;
@@ -18,6 +19,7 @@ use crate::dynamo::metadata::facts::{NodeFacts, Speaks};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::ring::change::Change;
 use crate::dynamo::ring::partition::Partitions;
+use crate::security::transport::Transport;
 use crate::wasm::library::{Library, Settings};
 use crate::wasm::workers::Workers;
 use anyhow::Context as _;
@@ -43,6 +45,7 @@ pub(super) struct Foundation {
     pub(super) library: Arc<Library>,
     pub(super) feed: Arc<Feed>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) transport: Arc<Transport>,
 }
 
 impl Foundation {
@@ -52,6 +55,7 @@ impl Foundation {
         clock: Clock,
     ) -> anyhow::Result<Self> {
         let me = config.node_id()?;
+        let transport = Arc::new(certificates::load(config)?); // Before anything is made on the disk.
         let store = Store::open(config)
             .with_context(|| format!("opening the data folder {}", config.data.display()))?;
         let catalog = match stored_catalog(&store)? {
@@ -88,6 +92,7 @@ impl Foundation {
             library,
             feed: Arc::default(),
             metrics,
+            transport,
         })
     }
 }

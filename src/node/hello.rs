@@ -78,6 +78,17 @@ impl Identity {
     }
 }
 
+/// A node may only be called what its certificate names.
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+pub fn check_named(peer: &NodeId, certificate: &str) -> Result<(), Status> {
+    match peer.as_str() == certificate {
+        true => Ok(()),
+        false => Err(Status::permission_denied(format!(
+            "this peer says that it is node {peer}, and its certificate names node {certificate}; give each node its own certificate"
+        ))),
+    }
+}
+
 /// A node of the time before there were several versions names one.
 fn speaks_of(hello: &Hello) -> Speaks {
     match hello.version_max {
@@ -120,6 +131,17 @@ mod tests {
         for (min, max) in [(1, 2), (6, 9)] {
             let refused = ours.check_speech(&hello(min, max)).expect_err("too far");
             assert!(refused.message().contains("3 to 5"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_node_is_only_what_its_certificate_names() {
+        let n1 = NodeId::new("n1").expect("a good name");
+        assert!(check_named(&n1, "n1").is_ok());
+        for other in ["n2", "n1.", "N1", ""] {
+            let refused = check_named(&n1, other).expect_err("another");
+            assert_eq!(refused.code(), tonic::Code::PermissionDenied);
+            assert!(refused.message().contains("its own certificate"));
         }
     }
 

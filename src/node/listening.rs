@@ -6,7 +6,7 @@
 //! only gossip is heard, and the steward believes it only with the token.
 
 use super::dialing::{frames, letters};
-use super::hello::Identity;
+use super::hello::{Identity, check_named};
 use super::inspecting::{Inspected, Inspector};
 use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
@@ -21,6 +21,7 @@ use crate::dynamo::names::{BucketName, Digest, NodeId};
 use crate::dynamo::replica::merges::as_much_as_fits;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::FUEL_MAX;
+use crate::security::connection::ConnectionInfo;
 use crate::wire::inspection::{decode_request, encode};
 use crate::wire::proto::peer as proto;
 use crate::wire::proto::peer::peer_server::Peer;
@@ -59,11 +60,17 @@ impl Peer for PeerService {
         &self,
         request: Request<Streaming<proto::Frame>>,
     ) -> Result<Response<Self::LinkStream>, Status> {
+        let connection = connection(&request);
         let mut incoming = request.into_inner();
         let first = tokio::time::timeout(HELLO_TIMEOUT, incoming.message())
             .await
             .map_err(|_| Status::deadline_exceeded("no hello within 5 s"))??;
         let peer = self.identity.check(first.unwrap_or_default())?;
+        if let Some(named) = &connection.certificate {
+            check_named(&peer, named).inspect_err(|refusal| {
+                refused_peer(&connection, refusal.message());
+            })?;
+        }
         let Some(link) = self.peers.meet(&peer) else {
             return Err(Status::resource_exhausted("too many nodes are known"));
         };
@@ -100,6 +107,7 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::InspectRequest>,
     ) -> Result<Response<proto::InspectResponse>, Status> {
+        self.check_known(&request)?;
         if self.identity.speaks.max < INSPECT_SINCE {
             return Err(Status::unimplemented("this node speaks an earlier version"));
         }
@@ -121,6 +129,7 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::StagePluginRequest>,
     ) -> Result<Response<proto::StagePluginResponse>, Status> {
+        self.check_known(&request)?;
         let proto::StagePluginRequest { digest, rehearse } = request.into_inner();
         let digest = decode_digest(digest)?;
         let rehearsed = match rehearse {
@@ -159,6 +168,7 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::ListOwnRequest>,
     ) -> Result<Response<proto::ListOwnResponse>, Status> {
+        self.check_known(&request)?;
         let asked = request.into_inner();
         let bucket = BucketName::new(&asked.bucket);
         let bucket = bucket.map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -181,6 +191,7 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::UnmergeRequest>,
     ) -> Result<Response<proto::UnmergeResponse>, Status> {
+        self.check_known(&request)?;
         let requests = unmerging::decode_request(request.into_inner());
         let requests = requests.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let outcomes = self.switchboard.unmerge(requests).await;
@@ -194,11 +205,46 @@ impl Peer for PeerService {
         &self,
         request: Request<proto::ShadowReportRequest>,
     ) -> Result<Response<proto::ShadowReportResponse>, Status> {
+        self.check_known(&request)?;
         let bucket = BucketName::new(&request.into_inner().bucket);
         let bucket = bucket.map_err(|error| Status::invalid_argument(error.to_string()))?;
         let report = self.shadows.report(&bucket).map(encode_report);
         Ok(Response::new(report.unwrap_or_default()))
     }
+}
+
+impl PeerService {
+    /// A node with a certificate and no place in the cluster reads and changes nothing. Without certificates nobody can
+    /// be told apart.
+    #[allow(clippy::result_large_err)] // Its callers return it as it is.
+    fn check_known<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let connection = connection(request);
+        let Some(named) = &connection.certificate else {
+            return Ok(());
+        };
+        let is_known = NodeId::new(named).is_ok_and(|node| self.registry.knows(&node));
+        if is_known {
+            return Ok(());
+        }
+        let why = format!("node {named} is not in this cluster");
+        refused_peer(&connection, &why);
+        Err(Status::permission_denied(why))
+    }
+}
+
+/// Of the connection on which a request came.
+fn connection<T>(request: &Request<T>) -> ConnectionInfo {
+    let connection = request.extensions().get::<ConnectionInfo>();
+    connection.cloned().unwrap_or_default()
+}
+
+/// A peer was turned away after its handshake.
+fn refused_peer(connection: &ConnectionInfo, why: &str) {
+    let ConnectionInfo {
+        remote,
+        certificate,
+    } = connection;
+    tracing::warn!(target: "rejoin::audit", event = "peer-refused", ?remote, ?certificate, why);
 }
 
 /// What this node found, for another one to add up.

@@ -7,10 +7,12 @@
 mod asking;
 pub mod backups;
 mod binding;
+pub mod certificates;
 pub mod clock;
 pub mod commit;
 mod conflicts;
 pub mod dialing;
+mod disk;
 pub mod explaining;
 pub mod feed;
 mod foundation;

@@ -4,8 +4,9 @@
 //!
 //! Invariant: after `stop` returns no task or thread of the node runs, and all that was applied is synced.
 
+use super::certificates::keep_fresh;
 use super::clock::Clock;
-use super::commit::{Committer, Committing};
+use super::commit::Committer;
 use super::dialing::Exchange;
 use super::feed::Feed;
 pub use super::foundation::Addresses;
@@ -38,22 +39,18 @@ use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
-use crate::storage::space::{Space, Watermark};
+use crate::security::transport::Transport;
 use anyhow::Context as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// How much longer than its deadline a request is waited for before it is given up as lost.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
-/// A sync that takes longer will not end: the engine's own thread has died, or the disk has.
-const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
 /// Stages of transfers that wait to be told: both of every partition.
 const PROGRESS_MAX: usize = 2 * PARTITIONS_MAX as usize;
-/// How often the disk is looked at.
-const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the services and the operator see of a node.
 pub struct Node {
@@ -68,9 +65,10 @@ pub struct Node {
     pub guests: Arc<Guests>,
     pub shadows: Arc<Shadows>,
     pub scrubber: Arc<Scrubber>,
+    pub transport: Arc<Transport>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
-    disk_full: AtomicBool,
+    pub(super) disk_full: AtomicBool,
 }
 
 /// What has to be ended.
@@ -128,6 +126,7 @@ impl Node {
             guests: foundation.guests,
             shadows,
             scrubber: Arc::new(scrubber),
+            transport: foundation.transport,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -156,53 +155,12 @@ impl Node {
             peers: Arc::clone(&self.peers),
             switchboard: self.switchboard.clone(),
             registry: Arc::clone(&self.registry),
+            transport: Arc::clone(&self.transport),
         };
+        tasks.spawn(keep_fresh(Arc::clone(&self.transport), stop.clone()));
         tasks.spawn(meet_everybody(self.config.clone(), exchange, stop.clone()));
         tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
         tasks
-    }
-
-    /// Notices a sync that does not end, an engine that has failed, and a disk that is nearly full.
-    async fn watch_disk(
-        self: Arc<Self>,
-        committing: Committing,
-        failing: watch::Sender<Option<String>>,
-        mut stop: watch::Receiver<bool>,
-    ) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(DISK_INTERVAL) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
-            }
-            if committing
-                .syncing_for()
-                .is_some_and(|taken| taken > SYNC_TIMEOUT)
-            {
-                let seconds = SYNC_TIMEOUT.as_secs();
-                failing.send_replace(Some(format!("a sync of the disk has taken {seconds} s")));
-            }
-            // Whoever only buffers asks for no sync that could fail.
-            if let Err(StorageError::Failed(why)) = self.store.check() {
-                failing.send_replace(Some(why));
-            }
-            self.look_at_disk();
-        }
-    }
-
-    fn look_at_disk(&self) {
-        let watermark = match Space::of(&self.config.data) {
-            Ok(space) => space.watermark(),
-            Err(error) => return tracing::warn!(%error, "the free space of the disk is unknown"),
-        };
-        let is_full = watermark == Watermark::Full && self.store.is_durable();
-        if is_full != self.disk_full.swap(is_full, Ordering::Relaxed) {
-            tracing::warn!(?watermark, "the disk of the data folder");
-        }
-    }
-
-    /// Whether clients' values are turned away; deletes and repairs are still taken.
-    pub fn is_disk_full(&self) -> bool {
-        self.disk_full.load(Ordering::Relaxed)
     }
 
     pub fn id(&self) -> &NodeId {

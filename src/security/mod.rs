@@ -4,4 +4,11 @@
 //!
 //! Invariant: a name that stands here was proven by a certificate or a token, never only claimed.
 
+pub mod authority;
 pub mod connection;
+pub mod files;
+pub mod names;
+pub mod rotation;
+pub mod tls;
+pub mod transport;
+pub mod verifier;

@@ -88,7 +88,7 @@ async fn a_second_process_on_the_same_folder_is_refused_and_the_first_goes_on() 
 /// A configuration of one node on free ports.
 fn configuration(folder: &Path) -> String {
     format!(
-        "node = \"n1\"\ndata = \"{}\"\nclient = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\n\
+        "node = \"n1\"\ndata = \"{}\"\nclient = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\ninsecure = true\n\
          [[members]]\nnode = \"n1\"\npeer = \"127.0.0.1:1\"\n",
         folder.join("data").display()
     )

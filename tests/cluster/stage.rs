@@ -74,6 +74,7 @@ impl Stage {
             .chain(settings.iter().copied())
             .map(|(name, value)| (name, value.to_owned()))
             .collect(),
+            certificates: Vec::new(),
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
         let stage = Self {

@@ -13,6 +13,7 @@ use crate::cli::arguments::Server;
 use crate::cli::backup_arguments::Create;
 use crate::cli::connection::Connection;
 use crate::cli::output::print_json;
+use crate::client::placement::{scheme_of, url};
 use crate::dynamo::metadata::catalog::Catalog;
 use crate::dynamo::names::{BucketName, Digest};
 use crate::dynamo::replica::saved::Saved;
@@ -139,9 +140,9 @@ async fn open_sources(
             )
         };
         anyhow::ensure!(!node.address.is_empty(), why());
-        let url = format!("http://{}", node.address);
-        let timeout = Duration::from_millis(server.timeout_ms);
-        let connection = Connection::to(&url, timeout).await.with_context(why)?;
+        let url = url(&node.address, scheme_of(&server.server));
+        let connection = Connection::open_at(&url, server).await;
+        let connection = connection.with_context(why)?;
         let buckets = create.buckets.clone();
         sources.push(Source::new(node.node.clone(), connection, buckets));
     }
