@@ -192,7 +192,7 @@ impl BucketsService {
         };
         if !fits {
             let error = format!(
-                "the plugin {} exports no {role}; bind one that does",
+                "the plugin {} exports no {role}; the operator has to bind one that does",
                 facts.name
             );
             return Err(status::invalid("WRONG_ROLE", error));

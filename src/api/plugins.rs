@@ -5,6 +5,7 @@ use crate::dynamo::metadata::row::PluginFacts;
 use crate::dynamo::names::Digest;
 use crate::node::server::Node;
 use crate::wasm::library::digest_of;
+use crate::wasm::upload_error::UploadError;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::plugins_server::Plugins;
 use crate::wire::proto::v1::push_request::Part;
@@ -138,11 +139,8 @@ impl PluginsService {
         };
         let limit = self.node.config.plugin_bytes_max;
         if start.size_bytes > limit as u64 {
-            let found = start.size_bytes;
-            let error = format!(
-                "the plugin has {found} bytes, this node takes {limit}; make it smaller, or raise `plugin_bytes_max`"
-            );
-            return Err(status::invalid("PLUGIN_TOO_LARGE", error));
+            let found = usize::try_from(start.size_bytes).unwrap_or(usize::MAX);
+            return Err(status::of_upload(UploadError::TooLarge { found, limit }));
         }
         let mut bytes = BytesMut::new();
         while let Some(part) = next(&mut parts).await? {
