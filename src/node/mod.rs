@@ -39,3 +39,4 @@ mod suspects;
 pub mod switchboard;
 pub mod traces;
 pub mod unmerging;
+pub mod uploads;
