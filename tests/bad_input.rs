@@ -881,8 +881,8 @@ async fn uploads(table: &mut Table) {
         ),
         (
             vec![start(MIB + 1, "")],
-            "PLUGIN_TOO_LARGE",
-            "1048577 bytes, this node takes 1048576; make it smaller, or raise `plugin_bytes_max`",
+            "P002",
+            "1048577 bytes or more, this node takes 1048576; its author can strip it",
         ),
     ];
     for (parts, reason, hint) in rows {

@@ -11,7 +11,7 @@ use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::{BucketName, Digest, NodeId};
 use crate::limits::FUEL_DEFAULT;
 use crate::node::server::Node;
-use crate::node::staging::{Staged, judge};
+use crate::node::staging::{StageError, Staged, judge};
 use crate::wire::activation::encode_bucket;
 use crate::wire::proto::v1 as proto;
 use std::collections::BTreeSet;
@@ -41,7 +41,10 @@ pub async fn activate(
     let without = members(&request.without)?;
     let staged = node.stage_everywhere(&binding).await;
     let verdict = judge(&staged, &without);
-    verdict.map_err(|error| status::not_now("NOT_STAGED", error))?;
+    verdict.map_err(|error| match &error {
+        StageError::Late(_) => status::not_now("STAGING", error),
+        _ => status::not_now("NOT_STAGED", error),
+    })?;
     let (after, nodes_reached) = match request.dry_run {
         true => (before.clone(), 0),
         false => edit(node, &name, &before, wanted.after(&before)).await?,
@@ -205,6 +208,7 @@ fn encode_staged((node, said): (NodeId, Staged)) -> proto::StagedMember {
     let (rehearsal, message) = match said {
         Staged::Ready(rehearsal) => (Some(rehearsal), String::new()),
         Staged::Down => (None, "it cannot be reached".to_owned()),
+        Staged::Late => (None, "it is still compiling the plugin".to_owned()),
         Staged::Failed(why) => (None, why),
     };
     proto::StagedMember {

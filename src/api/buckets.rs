@@ -6,6 +6,7 @@ use crate::dynamo::bucket::{Ack, Binding, Policy, Properties};
 use crate::dynamo::metadata::grade::Action;
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::names::BucketName;
+use crate::limits::versions::STAGE_TIMEOUT_MS;
 use crate::node::registry::RegistryError;
 use crate::node::server::Node;
 use crate::wasm::upload_error::UploadError;
@@ -14,6 +15,7 @@ use crate::wire::bucket as wire;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::buckets_server::Buckets;
 use std::sync::Arc;
+use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 /// Creates, describes and removes buckets.
@@ -192,12 +194,17 @@ impl BucketsService {
         };
         if !fits {
             let error = format!(
-                "the plugin {} exports no {role}; bind one that does",
+                "the plugin {} exports no {role}; the operator has to bind one that does",
                 facts.name
             );
             return Err(status::invalid("WRONG_ROLE", error));
         }
-        let stage = self.node.plugins.stage(digest).await;
+        let limit = Duration::from_millis(STAGE_TIMEOUT_MS);
+        let stage = tokio::time::timeout(limit, self.node.plugins.stage(digest)).await;
+        let Ok(stage) = stage else {
+            let error = "this node is still compiling the plugin, which goes on; try again";
+            return Err(status::not_now("STAGING", error));
+        };
         stage.map_err(|error| status::internal(format!("{error:#}")))?;
         self.check_params(role, binding.clone()).await
     }

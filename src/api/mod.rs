@@ -29,4 +29,5 @@ mod shadow;
 pub mod status;
 mod traced;
 mod unmerge;
+mod uploads;
 pub mod watch;

@@ -1,20 +1,13 @@
 //! `rejoin.v1.Plugins`.
 
-use super::{activation, shadow, status, unmerge};
+use super::{activation, shadow, status, unmerge, uploads};
 use crate::dynamo::metadata::row::PluginFacts;
 use crate::dynamo::names::Digest;
 use crate::node::server::Node;
-use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::plugins_server::Plugins;
-use crate::wire::proto::v1::push_request::Part;
-use bytes::{Bytes, BytesMut};
 use std::sync::Arc;
-use std::time::Duration;
 use tonic::{Request, Response, Status, Streaming};
-
-/// How long a client may take between two chunks.
-const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Takes plugins in and lists them.
 pub struct PluginsService {
@@ -28,19 +21,19 @@ impl Plugins for PluginsService {
         request: Request<Streaming<proto::PushRequest>>,
     ) -> Result<Response<proto::PushResponse>, Status> {
         status::check_editable(&self.node)?;
-        let bytes = self.receive(request.into_inner()).await?;
-        let pushed = self.node.plugins.push(bytes).await;
-        let pushed = pushed.map_err(status::of_push)?;
-        let evidence = pushed.evidence.iter().map(|evidence| proto::Evidence {
-            file_name: evidence.file_name(),
-            json: evidence.to_json(),
-        });
-        Ok(Response::new(proto::PushResponse {
-            plugin: Some(encode(pushed.digest, &pushed.facts)),
-            nodes_ready: pushed.nodes_ready as u32,
-            nodes_total: self.node.nodes_total() as u32,
-            evidence: evidence.collect(),
-        }))
+        let bytes = uploads::receive(&self.node, request.into_inner()).await?;
+        uploads::push(&self.node, bytes).await.map(Response::new)
+    }
+
+    type UploadStream = uploads::Told;
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<proto::PushRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        status::check_editable(&self.node)?;
+        let bytes = uploads::receive(&self.node, request.into_inner()).await?;
+        uploads::upload(&self.node, bytes).map(Response::new)
     }
 
     async fn list(
@@ -129,78 +122,7 @@ impl Plugins for PluginsService {
     }
 }
 
-impl PluginsService {
-    /// The whole plugin, or an error that leaves nothing behind.
-    async fn receive(&self, mut parts: Streaming<proto::PushRequest>) -> Result<Bytes, Status> {
-        let Some(Part::Start(start)) = next(&mut parts).await? else {
-            let error = "the first message has to be `start`, with the size of what follows";
-            return Err(status::invalid("NO_START", error));
-        };
-        let limit = self.node.config.plugin_bytes_max;
-        if start.size_bytes > limit as u64 {
-            let found = start.size_bytes;
-            let error = format!(
-                "the plugin has {found} bytes, this node takes {limit}; make it smaller, or raise `plugin_bytes_max`"
-            );
-            return Err(status::invalid("PLUGIN_TOO_LARGE", error));
-        }
-        let mut bytes = BytesMut::new();
-        while let Some(part) = next(&mut parts).await? {
-            let Part::Chunk(chunk) = part else {
-                return Err(status::invalid(
-                    "TWO_STARTS",
-                    "`start` came twice; send it once",
-                ));
-            };
-            if (bytes.len() + chunk.len()) as u64 > start.size_bytes {
-                let error = format!("more than the announced {} bytes came", start.size_bytes);
-                return Err(status::invalid("TOO_MANY_BYTES", error));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        check_complete(&start, bytes.freeze())
-    }
-}
-
-async fn next(parts: &mut Streaming<proto::PushRequest>) -> Result<Option<Part>, Status> {
-    let waited = tokio::time::timeout(CHUNK_TIMEOUT, parts.message()).await;
-    let Ok(message) = waited else {
-        return Err(Status::deadline_exceeded(
-            "no part of the upload came for 10 s; nothing was stored, push again",
-        ));
-    };
-    match message? {
-        None => Ok(None),
-        Some(proto::PushRequest { part: Some(part) }) => Ok(Some(part)),
-        Some(_) => Err(status::invalid(
-            "EMPTY_PART",
-            "a message has neither `start` nor `chunk`",
-        )),
-    }
-}
-
-#[allow(clippy::result_large_err)] // Its callers return it as it is.
-fn check_complete(start: &proto::PushStart, bytes: Bytes) -> Result<Bytes, Status> {
-    let (found, announced) = (bytes.len() as u64, start.size_bytes);
-    if found < announced {
-        let error = format!("the upload ended after {found} of {announced} bytes; push it again");
-        return Err(status::invalid("TRUNCATED", error));
-    }
-    if start.sha256.is_empty() {
-        return Ok(bytes);
-    }
-    let found = digest_of(&bytes);
-    match Digest::parse(&start.sha256) {
-        Some(announced) if announced == found => Ok(bytes),
-        _ => {
-            let error =
-                format!("the bytes that came have the SHA-256 {found}, not the announced one");
-            Err(status::invalid("WRONG_DIGEST", error))
-        }
-    }
-}
-
-fn encode(digest: Digest, facts: &PluginFacts) -> proto::Plugin {
+pub(super) fn encode(digest: Digest, facts: &PluginFacts) -> proto::Plugin {
     proto::Plugin {
         digest: digest.to_string(),
         name: facts.name.clone(),

@@ -145,6 +145,7 @@ pub fn of_push(error: PushError) -> Status {
     match error {
         PushError::Upload(error) => of_upload(error),
         PushError::Registry(error) => of_registry(error),
+        PushError::TooMany => too_many("UPLOADS", error),
         PushError::Taken { .. } => status(Code::AlreadyExists, "P063", Some("not-stored"), error),
     }
 }

@@ -40,8 +40,13 @@ pub const SHADOW_REPORTS_MAX: usize = 64;
 pub const DIGEST_PREFIX_MIN: usize = 6;
 /// How long a node may take to fetch, compile and rehearse a plugin before it counts as not staged.
 pub const STAGE_TIMEOUT_MS: u64 = 30_000;
+/// Uploads that one node has under way; each holds its bytes, up to 64 MiB, and they are compiled one after the other.
+pub const UPLOADS_MAX: usize = 4;
+/// How long an upload waits for the other nodes: longer than the largest plugin may be compiled for.
+pub const UPLOAD_STAGE_MS_MAX: u64 = 600_000;
 
 const _: () = assert!(RETAINED_MERGES_MAX <= RETAINED_MERGES_SET_MAX);
 const _: () = assert!(RETAINED_AGE_MS_MAX <= RETAINED_AGE_MS_SET_MAX);
 const _: () = assert!(RETAINED_BYTES_DEFAULT <= RETAINED_BYTES_SET_MAX);
+const _: () = assert!(STAGE_TIMEOUT_MS < UPLOAD_STAGE_MS_MAX);
 const _: () = assert!(UNMERGE_WINDOW <= UNMERGE_KEYS_MAX);

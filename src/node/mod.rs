@@ -41,3 +41,4 @@ mod suspects;
 pub mod switchboard;
 pub mod traces;
 pub mod unmerging;
+pub mod uploads;

@@ -1,4 +1,4 @@
-//! The plugins of the cluster on this node: taken in from clients, fetched from peers, made ready.
+//! The plugins of the cluster on this node: fetched from peers, made ready. `uploads` takes them in from clients.
 //!
 //! Checks, compiles and runs nothing itself: `wasm` does. A plugin is known by the digest of its bytes, so
 //! it does not matter which peer they come from.
@@ -9,12 +9,10 @@ use super::dialing::client;
 use super::gate::Gate;
 use super::peers::Peers;
 use super::registry::Registry;
-use crate::dynamo::metadata::row::{Fact, PluginFacts, Subject};
 use crate::dynamo::names::Digest;
 use crate::limits::PLUGIN_BYTES_MAX;
-use crate::wasm::laws::evidence::Evidence;
-use crate::wasm::laws::report::LawReport;
-use crate::wasm::library::{Admitted, Library, digest_of};
+use crate::limits::versions::UPLOADS_MAX;
+use crate::wasm::library::{Library, digest_of};
 use crate::wasm::upload_error::UploadError;
 use crate::wire::proto::peer as proto;
 use anyhow::Context as _;
@@ -23,11 +21,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 use tonic::transport::Channel;
 
-/// How long a push waits for the other nodes to compile.
-const STAGE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a fetch from one peer may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// How soon a plugin that could not be had is asked for again.
@@ -36,21 +32,13 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// The plugins of one node.
 pub struct Plugins {
     library: Arc<Library>,
-    peers: Arc<Peers>,
-    registry: Arc<Registry>,
+    pub(super) peers: Arc<Peers>,
+    pub(super) registry: Arc<Registry>,
+    /// Places of uploads under way.
+    pub(super) uploads: Arc<Semaphore>,
     /// One fetch at a time: a peer's request and the catalog's change name the same plugin. Held over the fetch.
     staging: Mutex<()>,
     gate: Gate,
-}
-
-/// What a push came to.
-pub struct Pushed {
-    pub digest: Digest,
-    pub facts: PluginFacts,
-    /// Nodes that have it ready.
-    pub nodes_ready: usize,
-    /// Each law that it breaks, as a file that replays; none if it was here before.
-    pub evidence: Vec<Evidence>,
 }
 
 /// Why a push failed.
@@ -60,6 +48,11 @@ pub enum PushError {
     Upload(#[from] UploadError),
     #[error(transparent)]
     Registry(#[from] super::registry::RegistryError),
+    /// Nothing was begun.
+    #[error(
+        "this node has {UPLOADS_MAX} uploads under way; retry when one has ended, or push at another node"
+    )]
+    TooMany,
     /// Nothing was kept of it.
     #[error(
         "P063 {name}@{version} is the plugin {holder} already; raise the version in the description of the new one and push it again"
@@ -83,6 +76,7 @@ impl Plugins {
             library,
             peers,
             registry,
+            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             staging: Mutex::default(),
             gate,
         }
@@ -97,82 +91,16 @@ impl Plugins {
         &self.library
     }
 
-    /// Takes a client's plugin in, checks its laws, makes it known, and waits for the nodes that can be reached.
-    pub async fn push(&self, bytes: Bytes) -> Result<Pushed, PushError> {
-        let was_here = self.library.contains(digest_of(&bytes));
-        let admitted = self.library.admit(bytes).await?;
-        let digest = admitted.digest;
-        let known = self.registry.catalog().plugin(digest).cloned();
-        let (facts, evidence) = match known {
-            Some(facts) if facts.graded.is_some() || !facts.is_resolver => (facts, Vec::new()),
-            known => {
-                let graded = match self.check_name(&admitted, known.is_some()) {
-                    Ok(()) => self.gate.check_upload(admitted.clone()).await,
-                    Err(taken) => {
-                        if !was_here {
-                            self.library.remove(digest)?;
-                        }
-                        return Err(taken);
-                    }
-                };
-                if graded.is_err() && known.is_none() {
-                    self.library.remove(digest)?;
-                }
-                let report = graded?;
-                let facts = facts(&admitted, &report);
-                let fact = Fact::Plugin(facts.clone());
-                self.registry
-                    .edit(Subject::Plugin(digest), fact, true)
-                    .await?;
-                let evidence = report.failures.iter().map(Evidence::of);
-                (facts, evidence.collect())
-            }
-        };
-        Ok(Pushed {
-            digest,
-            facts,
-            nodes_ready: 1 + self.stage_at_peers(digest).await,
-            evidence,
-        })
-    }
-
-    /// A name and version name one plugin for good.
-    fn check_name(&self, admitted: &Admitted, is_known: bool) -> Result<(), PushError> {
-        let (name, version) = (&admitted.description.name, &admitted.description.version);
-        let catalog = self.registry.catalog();
-        match catalog.holder_of(name, version, admitted.digest) {
-            Some(holder) if !is_known => Err(PushError::Taken {
-                name: name.clone(),
-                version: version.clone(),
-                holder,
-            }),
-            _ => Ok(()),
+    /// Makes a plugin ready on this node, fetching it if need be. What was begun goes on when nobody waits any more.
+    pub async fn stage(self: &Arc<Self>, digest: Digest) -> anyhow::Result<()> {
+        if self.library.is_loaded(digest) {
+            return Ok(());
         }
+        let plugins = Arc::clone(self);
+        tokio::spawn(async move { plugins.stage_here(digest).await }).await?
     }
 
-    async fn stage_at_peers(&self, digest: Digest) -> usize {
-        let stage = self.peers.connected().into_iter().map(|(peer, channel)| async move {
-            let request = proto::StagePluginRequest {
-                digest: Bytes::copy_from_slice(&digest.0),
-                rehearse: None,
-            };
-            let mut client = client(channel);
-            match tokio::time::timeout(STAGE_TIMEOUT, client.stage_plugin(request)).await {
-                Ok(Ok(reply)) if reply.get_ref().is_ready => 1,
-                failed => {
-                    tracing::warn!(%peer, ?digest, ?failed, "a peer does not have the plugin yet");
-                    0
-                }
-            }
-        });
-        futures_util::future::join_all(stage)
-            .await
-            .into_iter()
-            .sum()
-    }
-
-    /// Makes a plugin ready on this node, fetching it if need be.
-    pub async fn stage(&self, digest: Digest) -> anyhow::Result<()> {
+    async fn stage_here(&self, digest: Digest) -> anyhow::Result<()> {
         let _staging = self.staging.lock().await;
         if self.library.contains(digest) {
             self.library.prepare(digest).await?;
@@ -213,7 +141,7 @@ impl Plugins {
         }
     }
 
-    async fn make_ready(&self, ready: &mut BTreeSet<Digest>) -> bool {
+    async fn make_ready(self: &Arc<Self>, ready: &mut BTreeSet<Digest>) -> bool {
         let catalog = self.registry.catalog();
         let mut all_ready = true;
         for (digest, _) in catalog.plugins() {
@@ -252,16 +180,4 @@ async fn fetch_from(channel: Channel, digest: Digest) -> anyhow::Result<Bytes> {
         bytes.extend_from_slice(&chunk.chunk);
     }
     Ok(bytes.freeze())
-}
-
-fn facts(admitted: &Admitted, report: &LawReport) -> PluginFacts {
-    PluginFacts {
-        name: admitted.description.name.clone(),
-        version: admitted.description.version.clone(),
-        size_bytes: admitted.size_bytes,
-        is_resolver: admitted.roles.resolver,
-        is_validator: admitted.roles.validator,
-        laws: admitted.description.laws.names(),
-        graded: report.graded(),
-    }
 }

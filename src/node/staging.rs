@@ -25,6 +25,8 @@ pub enum Staged {
     Ready(Rehearsal),
     /// It cannot be reached.
     Down,
+    /// It had no answer in time, and goes on.
+    Late,
     Failed(String),
 }
 
@@ -37,6 +39,10 @@ pub enum StageError {
         "{0} cannot be reached and does not have the plugin; wait for it, or leave it out with `--without {0}`: it answers siblings until it has it"
     )]
     Down(NodeId),
+    #[error(
+        "{0} is still compiling the plugin, or does not answer; it goes on, so try again, or leave it out with `--without {0}`"
+    )]
+    Late(NodeId),
     #[error(
         "{node} could not stage the plugin: {why}; mend it, or leave it out with `--without {node}`"
     )]
@@ -81,6 +87,7 @@ pub fn judge(staged: &[(NodeId, Staged)], without: &BTreeSet<NodeId>) -> Result<
             }
             _ if without.contains(node) => {}
             Staged::Down => return Err(StageError::Down(node.clone())),
+            Staged::Late => return Err(StageError::Late(node.clone())),
             Staged::Failed(why) => {
                 let (node, why) = (node.clone(), why.clone());
                 return Err(StageError::Failed { node, why });
@@ -106,13 +113,21 @@ impl Node {
             let channel = connected.iter().find(|(node, _)| *node == member);
             let channel = channel.map(|(_, channel)| channel.clone());
             async move {
+                let limit = Duration::from_millis(STAGE_TIMEOUT_MS);
                 let said = match channel {
-                    _ if member == *self.id() => self.plugins.rehearse(binding.clone()).await,
+                    _ if member == *self.id() => {
+                        let rehearsed = self.plugins.rehearse(binding.clone());
+                        tokio::time::timeout(limit, rehearsed).await
+                    }
                     None => return (member, Staged::Down),
-                    Some(channel) => stage_at(channel, binding).await,
+                    Some(channel) => tokio::time::timeout(limit, stage_at(channel, binding)).await,
                 };
-                let failed = |error: RehearseError| Staged::Failed(error.0);
-                (member, said.map_or_else(failed, Staged::Ready))
+                let said = match said {
+                    Ok(Ok(rehearsal)) => Staged::Ready(rehearsal),
+                    Ok(Err(error)) => Staged::Failed(error.0),
+                    Err(_) => Staged::Late,
+                };
+                (member, said)
             }
         });
         futures_util::future::join_all(staged).await
@@ -126,7 +141,7 @@ pub struct RehearseError(pub String);
 
 impl Plugins {
     /// Makes a plugin ready on this node and tries it on its samples, away from the asynchronous threads.
-    pub async fn rehearse(&self, binding: Binding) -> Result<Rehearsal, RehearseError> {
+    pub async fn rehearse(self: &Arc<Self>, binding: Binding) -> Result<Rehearsal, RehearseError> {
         let staged = self.stage(binding.digest).await;
         staged.map_err(|error| RehearseError(format!("{error:#}")))?;
         let library = Arc::clone(self.library());
@@ -147,11 +162,9 @@ async fn stage_at(channel: Channel, binding: &Binding) -> Result<Rehearsal, Rehe
     };
     let failed = |why: &str| Err(RehearseError(why.to_owned()));
     let mut client = client(channel);
-    let limit = Duration::from_millis(STAGE_TIMEOUT_MS);
-    let reply = match tokio::time::timeout(limit, client.stage_plugin(request)).await {
-        Ok(Ok(reply)) => reply.into_inner(),
-        Ok(Err(status)) => return failed(status.message()),
-        Err(_) => return failed("it did not answer in time"),
+    let reply = match client.stage_plugin(request).await {
+        Ok(reply) => reply.into_inner(),
+        Err(status) => return failed(status.message()),
     };
     if !reply.is_ready {
         return Err(RehearseError(reply.message));
@@ -212,6 +225,13 @@ mod tests {
             matches!(failed, Err(StageError::Failed { .. })),
             "{failed:?}"
         );
+    }
+
+    #[test]
+    fn who_is_late_is_waited_for_unless_it_is_left_out() {
+        let late = || [ready(1), Staged::Late, ready(1)];
+        assert_eq!(judged(late(), &[]), Err(StageError::Late(node("b"))));
+        assert_eq!(judged(late(), &["b"]), Ok(()));
     }
 
     #[test]

@@ -197,6 +197,11 @@ impl Library {
         }
     }
 
+    /// Whether it is ready in memory; asks no disk.
+    pub fn is_loaded(&self, digest: Digest) -> bool {
+        self.loaded(digest).is_some()
+    }
+
     pub fn contains(&self, digest: Digest) -> bool {
         self.shelf.contains(digest)
     }

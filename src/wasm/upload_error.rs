@@ -14,11 +14,11 @@ pub enum UploadError {
     #[error("P001 the upload is empty; send the bytes of a .wasm file")]
     Empty,
     #[error(
-        "P002 the plugin has {found} bytes or more, the limit of this node is {limit}; strip it (wasm-opt -Oz, strip = true), or have the operator raise the limit for JavaScript and Python"
+        "P002 the plugin has {found} bytes or more, this node takes {limit}; its author can strip it (wasm-opt -Oz, strip = true), its operator can raise plugin_bytes_max, as JavaScript, Go and Python need it"
     )]
     TooLarge { found: usize, limit: usize },
     #[error(
-        "P003 this is text, not WebAssembly; if it is WAT, translate it first (wasm-tools parse), if it is source code, build it"
+        "P003 the wrong file was sent: this is text, not WebAssembly; if it is WAT, translate it first (wasm-tools parse), if it is source code, build it"
     )]
     Text,
     #[error(
@@ -42,7 +42,7 @@ pub enum UploadError {
     )]
     Malformed { message: String },
     #[error(
-        "P010 the plugin has {found} {what}, the limit of this node is {limit}; simplify the code, build it with optimisation, or have the operator raise the limits for JavaScript and Python"
+        "P010 the plugin has {found} {what}, the limit of this node is {limit}; its author can simplify the code or build it with optimisation, its operator can raise plugin_bytes_max, which raises this limit too"
     )]
     Structure {
         what: &'static str,
@@ -54,7 +54,7 @@ pub enum UploadError {
     )]
     Feature { message: String },
     #[error(
-        "P020 the plugin asks for {import}{functions}. Plugins must be pure: only rejoin:plugin/log is given. Rust: build for wasm32-unknown-unknown. JS: --disable all. Python: --stub-wasi."
+        "P020 the plugin asks for {import}{functions}. Plugins must be pure: only rejoin:plugin/log is given. Its author has to build it without (Rust: --target wasm32-unknown-unknown; C: no libc; JavaScript: jco with --backend-qjs-stub-wasi; Python: --stub-wasi)"
     )]
     ForeignImport { import: String, functions: String },
     #[error(
@@ -62,7 +62,7 @@ pub enum UploadError {
     )]
     ForeignType { what: &'static str },
     #[error(
-        "P022 the plugin was built against {found}, this node speaks rejoin:plugin@{ours}; upgrade the cluster, or build against wit/v1"
+        "P022 the plugin was built against {found}, this node speaks rejoin:plugin@{ours}; its author has to build it against wit/v1, or the operator to upgrade the cluster"
     )]
     ContractVersion { found: String, ours: &'static str },
     #[error(
@@ -81,7 +81,7 @@ pub enum UploadError {
         message: String,
     },
     #[error(
-        "P030 this is a core module without the contract's exports; send a component (wit-bindgen, jco, componentize-py), or export the canonical-ABI names (cm32p2|rejoin:plugin/about@1|describe, cm32p2_memory, ...)"
+        "P030 this is a core module without the contract's exports; its author has to build a library for wasm32-unknown-unknown, not a program or for WASI, and to send a component (wit-bindgen, jco, componentize-py) or export the canonical-ABI names (cm32p2|rejoin:plugin/about@1|describe, cm32p2_memory, ...)"
     )]
     PlainCore,
     #[error(
@@ -89,7 +89,7 @@ pub enum UploadError {
     )]
     Wrapping { message: String },
     #[error(
-        "P040 compiling the plugin took more than {budget}; split large functions, build with optimisation, or have the operator raise the compile budget"
+        "P040 compiling the plugin took more than {budget}; its author can split large functions or build with optimisation, its operator can raise plugin_bytes_max, which raises this budget too"
     )]
     CompileBudget { budget: String },
     #[error(

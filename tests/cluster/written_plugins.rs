@@ -107,6 +107,24 @@ pub fn mute() -> Vec<u8> {
     translate("mute", &[("describe", TRAP), ("resolver", &resolve(TRAP))]).to_vec()
 }
 
+/// A plugin that introduces itself and has no role.
+pub fn without_role() -> Bytes {
+    translate("roleless", &[])
+}
+
+/// A resolver for another version of the contract.
+pub fn of_contract(version: &str) -> Bytes {
+    let text = TEXT.replace("@1|", &format!("@{version}|"));
+    translated(
+        &text,
+        "newer",
+        &[(
+            "resolver",
+            &resolve(KEEP).replace("@1|", &format!("@{version}|")),
+        )],
+    )
+}
+
 fn translate(name: &str, functions: &[(&str, &str)]) -> Bytes {
     translated(TEXT, name, functions)
 }

@@ -3,15 +3,19 @@
 use crate::cli::connection::Connection;
 use crate::cli::output::{print_json, short};
 use crate::cli::plugin_arguments::{Activate, RoleChoice};
+use crate::limits::versions::UPLOAD_STAGE_MS_MAX;
 use crate::wire::proto::v1 as proto;
 use anyhow::Context as _;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tonic_types::StatusExt as _;
 
 /// Members compile before they answer.
 const ACTIVATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// As long as the nodes themselves wait for each other after an upload.
+const STAGING_PATIENCE: Duration = Duration::from_millis(UPLOAD_STAGE_MS_MAX);
 
 pub async fn activate(
     activate: Activate,
@@ -25,7 +29,7 @@ pub async fn activate(
         Some(RoleChoice::Both) => proto::PluginRole::Both,
     };
     let bucket = activate.bucket.clone();
-    let mut asked = connection.request(proto::ActivateRequest {
+    let asked = proto::ActivateRequest {
         bucket: activate.bucket,
         plugin: activate.plugin,
         role: role.into(),
@@ -34,9 +38,8 @@ pub async fn activate(
         merge_on_put: activate.merge_on_put,
         without: activate.without,
         dry_run: activate.dry_run,
-    });
-    asked.set_timeout(ACTIVATE_TIMEOUT);
-    let reply = connection.plugins().activate(asked).await?.into_inner();
+    };
+    let reply = when_staged(asked, connection).await?;
     if json {
         print_json(&json!({
             "bucket": bucket,
@@ -65,6 +68,34 @@ pub async fn activate(
     warn_unreached(reply.nodes_reached, reply.nodes_total);
     eprintln!("way back: rejoin plugin rollback {bucket}");
     Ok(())
+}
+
+/// Asks again as long as some node still compiles the plugin.
+async fn when_staged(
+    wanted: proto::ActivateRequest,
+    connection: &Connection,
+) -> anyhow::Result<proto::ActivateResponse> {
+    let begun = Instant::now();
+    loop {
+        let mut asked = connection.request(wanted.clone());
+        asked.set_timeout(ACTIVATE_TIMEOUT);
+        let status = match connection.plugins().activate(asked).await {
+            Ok(reply) => return Ok(reply.into_inner()),
+            Err(status) => status,
+        };
+        let details = status.get_error_details();
+        let is_staging = details
+            .error_info()
+            .is_some_and(|info| info.reason == "STAGING");
+        if !is_staging || begun.elapsed() > STAGING_PATIENCE {
+            return Err(status.into());
+        }
+        eprintln!(
+            "after {} s: {}",
+            begun.elapsed().as_secs(),
+            status.message()
+        );
+    }
 }
 
 /// What is in a file, if one is named.

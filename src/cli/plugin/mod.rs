@@ -1,6 +1,6 @@
 //! `rejoin plugin`: what authors do on their own machine, and what they ask of a cluster.
 //!
-//! Here are uploads and listings; each of the rest has a file.
+//! Each has a file; here they are told apart.
 //!
 //! Invariant: `new` and `build` need no server.
 
@@ -12,6 +12,7 @@ mod template;
 mod tool;
 
 mod running;
+mod upload;
 
 mod activation;
 mod shadow;
@@ -28,19 +29,11 @@ use super::arguments::{Plugin, Server};
 use super::connection::Connection;
 use super::output::print_json;
 use super::plugin_arguments::Versions;
-use crate::wasm::library::digest_of;
 use crate::wire::proto::v1 as proto;
-use bytes::Bytes;
 pub use listing::find;
 use listing::{as_json, as_line};
-use proto::push_request::Part;
 use serde_json::json;
-use std::time::Duration;
-
-/// Bytes of a plugin in one message.
-const CHUNK_BYTES: usize = 512 * 1024;
-/// Nodes compile before they answer; Python takes each of them some 15 s.
-const PUSH_TIMEOUT: Duration = Duration::from_secs(180);
+pub use upload::push;
 
 pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
     match command {
@@ -48,7 +41,7 @@ pub async fn run(command: Plugin, server: &Server) -> anyhow::Result<()> {
         Plugin::Build(build) => build::run(&build, server.json).await,
         Plugin::Push { file } => {
             let connection = Connection::open(server).await?;
-            let reply = push(offline::read(&file)?, &connection).await?;
+            let reply = upload::push_and_tell(offline::read(&file)?, &connection).await?;
             print_pushed(&reply, server.json);
             Ok(())
         }
@@ -89,25 +82,6 @@ async fn versions(command: Versions, connection: &Connection, json: bool) -> any
         Versions::Shadow(shadow) => shadow::shadow(*shadow, connection, json).await,
         Versions::ShadowReport { bucket } => shadow::report(bucket, connection, json).await,
     }
-}
-
-/// Uploads a plugin in chunks.
-pub async fn push(bytes: Bytes, connection: &Connection) -> anyhow::Result<proto::PushResponse> {
-    let start = Part::Start(proto::PushStart {
-        size_bytes: bytes.len() as u64,
-        sha256: digest_of(&bytes).to_string(),
-    });
-    let chunks = (0..bytes.len()).step_by(CHUNK_BYTES).map(move |start| {
-        let end = bytes.len().min(start + CHUNK_BYTES);
-        Part::Chunk(bytes.slice(start..end))
-    });
-    let parts: Vec<_> = std::iter::once(start)
-        .chain(chunks)
-        .map(|part| proto::PushRequest { part: Some(part) })
-        .collect();
-    let mut asked = tonic::Request::new(tokio_stream::iter(parts));
-    asked.set_timeout(PUSH_TIMEOUT);
-    Ok(connection.plugins().push(asked).await?.into_inner())
 }
 
 fn print_pushed(reply: &proto::PushResponse, json: bool) {

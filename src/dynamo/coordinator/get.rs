@@ -240,7 +240,7 @@ impl Get {
     /// Time has passed: the client's, or only a spell of waiting.
     pub fn on_timer(&mut self, now: Millis) -> Step {
         if now >= self.deadline || self.phase != Phase::Gathering {
-            return self.on_deadline(now);
+            return self.on_deadline();
         }
         self.late.0 = now.after(self.late.1.max(1));
         self.errands.extend(self.panel.on_late());
@@ -257,7 +257,7 @@ impl Get {
     }
 
     /// The client's time is over, or the resolver's: siblings without its word are still an answer.
-    fn on_deadline(&mut self, now: Millis) -> Step {
+    fn on_deadline(&mut self) -> Step {
         match &self.phase {
             Phase::Gathering => Step::Fail(GetError::deadline(&self.panel)),
             Phase::Reconciling {
@@ -267,7 +267,7 @@ impl Get {
                     .properties
                     .policy
                     .resolver()
-                    .map(|binding| out_of_time(binding, slice.0, now).to_string());
+                    .map(|binding| out_of_time(binding, *slice).to_string());
                 let reason = late.unwrap_or_default();
                 let siblings = siblings.clone();
                 self.answer(siblings, Resolved::Siblings { reason })

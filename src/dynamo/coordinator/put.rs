@@ -312,7 +312,7 @@ impl Put {
     pub fn on_timer(&mut self, now: Millis) -> Step {
         match &self.phase {
             Phase::Validating | Phase::Merging(_) | Phase::ValidatingMerged { .. } => {
-                self.on_late_guest(now)
+                self.on_late_guest()
             }
             Phase::InLine => self.keep_siblings("other merges took too long".to_owned()),
             Phase::Replicating(_) if self.closes_at.is_some() => Step::Close,

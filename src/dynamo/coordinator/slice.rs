@@ -20,11 +20,11 @@ pub fn judge_by(now: Millis, deadline: Millis) -> Millis {
     now.after(deadline.since(now) / GUEST_DEADLINE_PARTS)
 }
 
-/// What is said of a guest that was asked at one time and had no answer at another.
-pub fn out_of_time(binding: &Binding, asked_at: Millis, now: Millis) -> GuestFailure {
+/// What is said of a guest that had no answer when its slice was over: the slice itself, not how late that was noticed.
+pub fn out_of_time(binding: &Binding, (asked_at, until): (Millis, Millis)) -> GuestFailure {
     GuestFailure::OutOfTime {
         digest: binding.digest,
-        limit_ms: now.since(asked_at),
+        limit_ms: until.since(asked_at),
     }
 }
 

@@ -36,15 +36,15 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GuestFailure {
     #[error(
-        "R001 the plugin {digest} trapped: {message}; its author can replay this call with the siblings"
+        "R001 the plugin {digest} trapped: {message}; its author has to mend it, and can replay this call with the siblings"
     )]
     Trap { digest: Digest, message: String },
     #[error(
-        "R002 the plugin {digest} used all of its {fuel} units of fuel; raise the bucket's fuel or make the plugin cheaper"
+        "R002 the plugin {digest} used all of its {fuel} units of fuel; its author can make it cheaper, its operator can raise the bucket's fuel"
     )]
     OutOfFuel { digest: Digest, fuel: u64 },
     #[error(
-        "R003 the plugin {digest} did not answer within {limit_ms} ms on this node; the node may be overloaded, a retry is safe"
+        "R003 the plugin {digest} did not answer within {limit_ms} ms on this node; its author can make it faster, its operator can raise the bucket's wall_ms; if the node is overloaded it is not the plugin's fault, and a retry is safe"
     )]
     OutOfTime { digest: Digest, limit_ms: u64 },
     #[error(
@@ -52,19 +52,23 @@ pub enum GuestFailure {
     )]
     BadAnswer { digest: Digest, message: String },
     #[error(
-        "R005 this node does not have the plugin {digest} yet; it is being fetched, a retry is safe"
+        "R005 this node does not have the plugin {digest} yet, which is not the plugin's fault; it is being fetched, a retry is safe; if it stays so, the operator should look at the node's log"
     )]
     Missing { digest: Digest },
-    #[error("R006 all plugin workers of this node are busy; a retry is safe")]
+    #[error(
+        "R006 all plugin workers of this node are busy, which is not the plugin's fault; a retry is safe"
+    )]
     Busy,
-    #[error("R007 the plugin {digest} does not export the {role} interface; bind one that does")]
+    #[error(
+        "R007 the plugin {digest} does not export the {role} interface; the operator has to bind one that does"
+    )]
     WrongRole { digest: Digest, role: &'static str },
     #[error(
         "R008 the plugin {digest} cannot be run on this node: {message}; its operator should look at the log"
     )]
     Host { digest: Digest, message: String },
     #[error(
-        "R009 the plugin {digest} has burnt more than its {fuel_per_second} units of fuel a second for this bucket on this node; make it cheaper, or raise the bucket's fuel_per_second"
+        "R009 the plugin {digest} has burnt more than its {fuel_per_second} units of fuel a second for this bucket on this node; its author can make it cheaper, its operator can raise the bucket's fuel_per_second"
     )]
     OverBudget {
         digest: Digest,

@@ -55,9 +55,9 @@ impl Put {
     }
 
     /// The guest's time is over: it costs the merge; of a client's own value it is no word.
-    pub(super) fn on_late_guest(&mut self, now: Millis) -> Step {
+    pub(super) fn on_late_guest(&mut self) -> Step {
         let late = |binding: Option<&Binding>| {
-            let late = binding.map(|binding| out_of_time(binding, self.slice.0, now));
+            let late = binding.map(|binding| out_of_time(binding, self.slice));
             late.map(Answer::Failed)
         };
         let answer = match &self.phase {
