@@ -29,15 +29,30 @@ pub const BLIND: &str = "blind";
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
     /// Acknowledged, and not there.
-    Lost { bucket: String, element: String },
+    Lost {
+        bucket: String,
+        element: String,
+    },
     /// Shown, and nobody ever asked for it.
-    Invented { bucket: String, element: String },
+    Invented {
+        bucket: String,
+        element: String,
+    },
     /// Shown, though its client was told that it was not stored.
-    Denied { bucket: String, element: String },
+    Denied {
+        bucket: String,
+        element: String,
+    },
     /// Deleted, acknowledged, and there.
-    Resurrected { key: String, element: String },
+    Resurrected {
+        key: String,
+        element: String,
+    },
     /// Primaries of a key hold different records.
-    Diverged { bucket: String, key: String },
+    Diverged {
+        bucket: String,
+        key: String,
+    },
     /// More values under a key than writers and unknown outcomes explain.
     Explosion {
         key: String,
@@ -45,10 +60,18 @@ pub enum Finding {
         bound: usize,
     },
     /// A read in calm does not show what was acknowledged before it began.
-    Backwards { key: String, element: String },
+    Backwards {
+        key: String,
+        element: String,
+    },
     /// Acknowledged, and nobody looked in the end.
-    Unread { bucket: String, key: String },
-    Unsettled { why: String },
+    Unread {
+        bucket: String,
+        key: String,
+    },
+    Unsettled {
+        why: String,
+    },
 }
 
 /// Writes of a bucket that may lose.
@@ -155,7 +178,9 @@ fn judge_shown(
             attempts.insert(element, operation.outcome());
         }
     }
-    let reads = operations.iter().filter_map(|operation| operation.success());
+    let reads = operations
+        .iter()
+        .filter_map(|operation| operation.success());
     let shown = reads.flat_map(|end| end.seen.iter().map(String::as_str));
     let last = ending.and_then(|ending| ending.seen.as_ref());
     let shown: BTreeSet<&str> = shown.chain(last.into_iter().flatten().copied()).collect();

@@ -133,7 +133,8 @@ fn a_sound_history_has_no_findings() {
 fn an_acknowledged_write_that_is_not_there_is_lost() {
     for place in [SET, REGISTER, MORTAL] {
         let mut pen = Pen::default();
-        pen.add(place, "a", Outcome::Ok).add(place, "b", Outcome::Ok);
+        pen.add(place, "a", Outcome::Ok)
+            .add(place, "b", Outcome::Ok);
         pen.ends(place, &["b"]);
         assert_eq!(pen.findings(), [lost(place.0, "a")]);
     }
@@ -289,7 +290,8 @@ fn what_last_write_wins_loses_is_counted_and_is_no_finding() {
     let mut pen = Pen::default();
     for bucket in [LAST_WRITE, BLIND] {
         let place = (bucket, "k");
-        pen.add(place, "a", Outcome::Ok).add(place, "b", Outcome::Ok);
+        pen.add(place, "a", Outcome::Ok)
+            .add(place, "b", Outcome::Ok);
         pen.add(place, "c", Outcome::Unknown).ends(place, &["b"]);
     }
     assert_eq!(pen.findings(), []);

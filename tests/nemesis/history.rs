@@ -69,31 +69,17 @@ pub enum Record {
         victims: Vec<usize>,
     },
     /// Nothing of this window is left in the way.
-    Healed {
-        window: usize,
-    },
+    Healed { window: usize },
     /// Settled since `after_ms` from the heal, and until the next fault.
-    Calm {
-        after_ms: u64,
-    },
+    Calm { after_ms: u64 },
     /// A kind that this machine cannot have.
-    Skipped {
-        kind: Kind,
-        why: String,
-    },
+    Skipped { kind: Kind, why: String },
     /// What a fault brought about, in words.
-    Note {
-        text: String,
-    },
+    Note { text: String },
     /// A node ended that nobody had ended.
-    Died {
-        node: usize,
-        window: Option<usize>,
-    },
+    Died { node: usize, window: Option<usize> },
     /// The cluster did not settle.
-    Unsettled {
-        why: String,
-    },
+    Unsettled { why: String },
     /// What a key shows in the end.
     Final {
         bucket: String,
