@@ -157,7 +157,7 @@ fn what_nobody_asked_for_is_invented_wherever_it_is_shown() {
     };
     let mut pen = Pen::default();
     pen.read(SET, &["z"], 1).ends(SET, &[]);
-    assert_eq!(pen.findings(), [invented.clone()]);
+    assert_eq!(pen.findings(), std::slice::from_ref(&invented));
     let mut pen = Pen::default();
     pen.add(SET, "a", Outcome::Ok).ends(SET, &["a", "z"]);
     assert_eq!(pen.findings(), [invented]);
@@ -218,7 +218,7 @@ fn copies_that_differ_or_are_missing_have_diverged() {
     pen.add(SET, "a", Outcome::Ok)
         .copies(SET, [7, 8, 7])
         .shows(SET, &["a"]);
-    assert_eq!(pen.findings(), [diverged.clone()]);
+    assert_eq!(pen.findings(), std::slice::from_ref(&diverged));
     let mut pen = Pen::default();
     pen.add(SET, "a", Outcome::Ok).shows(SET, &["a"]);
     assert_eq!(pen.findings(), [diverged]);
@@ -260,7 +260,7 @@ fn a_read_in_calm_that_misses_what_was_acknowledged_goes_backwards() {
         pen.read(SET, &[], 0).ends(SET, &["a"]);
         pen
     };
-    assert_eq!(history(false).findings(), [backwards.clone()]);
+    assert_eq!(history(false).findings(), std::slice::from_ref(&backwards));
     assert_eq!(history(true).findings(), [], "a sloppy quorum may miss it");
     let mut pen = Pen::default();
     pen.strike().add(SET, "a", Outcome::Ok);

@@ -116,7 +116,7 @@ pub fn flip(data: &Path, dice: u64) -> String {
     for path in paths {
         let mut bytes = fs::read(&path).expect("reads");
         let mut flipped = 0;
-        for _ in 0..dice.random_range(1..24) {
+        for _ in 0..dice.random_range(1..400) {
             let mut places = (0..1_000).map(|_| dice.random_range(0..bytes.len().max(1)));
             let Some(at) = places.find(|at| bytes.get(*at).is_some_and(|byte| *byte != 0)) else {
                 continue;

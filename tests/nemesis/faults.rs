@@ -125,7 +125,7 @@ impl Faults {
             }
             Kind::Pause => self.stage.cluster.pause(fault.victims[0]),
             Kind::Clock => {
-                let sign = if fault.dice % 2 == 0 { 1 } else { -1 };
+                let sign = [1, -1][(fault.dice % 2) as usize];
                 self.set_clock(fault.victims[0], sign * HOUR_MS).await;
             }
             Kind::Cut => self.cut(fault),
@@ -381,25 +381,41 @@ impl Faults {
     /// Reads everything that a node stores, so that no damage waits for the next fault.
     async fn scrub(&mut self, place: usize) {
         let began = Instant::now();
-        let mut finished = None;
+        let (mut before, mut now) = (None, true);
         while self.patient(began, "").is_ok() {
             self.tend().await;
-            if let Some(node) = self.doors.node(place) {
-                let now = finished.is_none();
-                let asked = node.connection.request(proto::ScrubRequest { now });
-                if let Ok(reply) = node.connection.cluster().scrub(asked).await {
-                    let reply = reply.into_inner();
-                    let before = *finished.get_or_insert(reply.walks_finished);
-                    if reply.walks_finished > before || reply.walks_finished < before {
-                        let text =
-                            format!("scrubbed: {} corrupt items {}", reply.corrupt, reply.failed);
-                        return self.history.note(text);
-                    }
+            if let Some(reply) = self.scrubbing(place, now).await {
+                let before = *before.get_or_insert(reply.walks_finished);
+                if reply.walks_finished != before {
+                    let (corrupt, aside) = (reply.corrupt, self.put_aside(place));
+                    let text = format!(
+                        "scrubbed: {corrupt} corrupt items; {aside} databases were put aside {}",
+                        reply.failed
+                    );
+                    return self.history.note(text);
                 }
+                now = !reply.is_walking; // A node that has started since knows nothing of it.
             }
             sleep(POLL).await;
         }
         self.history.note("the scrub did not end");
+    }
+
+    async fn scrubbing(&self, place: usize, now: bool) -> Option<proto::ScrubResponse> {
+        let node = self.doors.node(place)?;
+        let asked = node.connection.request(proto::ScrubRequest { now });
+        let reply = node.connection.cluster().scrub(asked).await;
+        Some(reply.ok()?.into_inner())
+    }
+
+    /// Databases that the node has given up since its folder was last wiped.
+    fn put_aside(&self, place: usize) -> usize {
+        let Ok(entries) = std::fs::read_dir(self.stage.cluster.folder(place)) else {
+            return 0;
+        };
+        let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+        let is_aside = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("quarantine");
+        names.filter(is_aside).count()
     }
 
     /// Whether the node has gone on without being started again.
@@ -423,7 +439,13 @@ impl Faults {
             return self.history.note(format!("the disk stays writable: {why}"));
         }
         match self.stage.cluster.start_node(place).await {
-            Err(error) => self.history.note(format!("on a read-only disk: {error:#}")),
+            Err(error) => {
+                let log = std::fs::read_to_string(self.stage.cluster.log_file(place));
+                let log = log.unwrap_or_default();
+                let said = log.lines().last().unwrap_or_default();
+                let text = format!("on a read-only disk: {}: {said}", error.root_cause());
+                self.history.note(text);
+            }
             Ok(()) => {
                 self.history.note("a node has started on a read-only disk");
                 self.up.insert(place);

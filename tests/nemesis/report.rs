@@ -5,7 +5,7 @@
 use super::checker::{BLIND, LAST_WRITE, Verdict};
 use super::history::{Line, Outcome, Record};
 use super::operations::{self, Operation};
-use super::schedule::Kind;
+use super::schedule::{Fault, Kind};
 use std::collections::BTreeMap;
 
 /// Reasons of failures that are shown.
@@ -161,7 +161,7 @@ fn print_faults(lines: &[Line], operations: &[Operation], strikes: &[Strike]) {
 
 impl Strike {
     fn silences(&self, node: usize) -> bool {
-        self.kind.silences_victims() && self.victims.contains(&node)
+        Fault::silences_victims(self.kind, &self.victims) && self.victims.contains(&node)
     }
 }
 

@@ -17,7 +17,7 @@ use super::workloads::{self, Crowd};
 use rejoin::config::StorageEngine;
 use rejoin::wire::proto::v1 as proto;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -91,7 +91,7 @@ fn chosen_kinds() -> Vec<Kind> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_survives_every_fault_of_a_schedule() {
     if let Ok(path) = std::env::var("REJOIN_NEMESIS_HISTORY") {
-        return conclude(&path.into());
+        return conclude(Path::new(&path));
     }
     let seed = number_from("REJOIN_SEED").unwrap_or_else(rand::random);
     let seconds = number_from("REJOIN_NEMESIS_SECONDS").unwrap_or(SECONDS_DEFAULT);
@@ -117,7 +117,7 @@ async fn what_was_acknowledged_survives_every_fault_of_a_schedule() {
 }
 
 /// Prints what a history comes to, and fails if there is anything in it.
-fn conclude(file: &PathBuf) {
+fn conclude(file: &Path) {
     let lines = history::read(file);
     let verdict: Verdict = judge(&lines);
     report::print(&lines, &verdict);

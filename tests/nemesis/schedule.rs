@@ -105,12 +105,6 @@ impl Kind {
         self.class() == Class::Loss
     }
 
-    /// Whether clients of the victims cannot expect answers: the node itself is out of order.
-    pub fn silences_victims(self) -> bool {
-        !matches!(self, Self::Join | Self::Plugin | Self::Slow | Self::OneWay)
-            && self.class() != Class::Network
-    }
-
     fn excludes(self, other: Self) -> bool {
         let both = |a, b| (self == a && other == b) || (self == b && other == a);
         self.class() == other.class()
@@ -133,6 +127,18 @@ pub struct Fault {
     pub victims: Vec<usize>,
     /// For what is left to choose: a delay, a direction, a sign.
     pub dice: u64,
+}
+
+impl Fault {
+    /// Whether clients of the victims cannot expect an answer: the node is out of order, or alone on its side of a cut, where
+    /// no two copies can be reached.
+    pub fn silences_victims(kind: Kind, victims: &[usize]) -> bool {
+        match kind.class() {
+            Class::Change => false,
+            Class::Network => kind == Kind::Cut && victims.len() == 1,
+            _ => true,
+        }
+    }
 }
 
 /// Faults that strike together and are healed together.

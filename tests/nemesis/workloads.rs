@@ -23,7 +23,7 @@ use tonic_types::StatusExt as _;
 
 /// Puts of a shared key, before the workload goes on to the next; bounds its value.
 const PUTS_PER_KEY: u64 = 40;
-/// Keys of a workload that are written at a time.
+/// Keys of a workload that are written at a time; of last-write-wins it is one, so that its writers do meet.
 const LANES: u64 = 3;
 /// A node that did not answer well is left alone for so long.
 const AVOID: Duration = Duration::from_secs(1);
@@ -157,8 +157,12 @@ impl Client {
     /// The key that it is now the turn of, and an element that nobody else has.
     fn next(&mut self) -> (String, String) {
         let number = self.crowd.elements[self.bucket].fetch_add(1, Ordering::Relaxed);
-        let lane = self.dice.random_range(0..LANES);
-        let key = format!("{}-{lane}", number / (PUTS_PER_KEY * LANES));
+        let lanes = match self.bucket {
+            LAST_WRITE => 1,
+            _ => LANES,
+        };
+        let lane = self.dice.random_range(0..lanes);
+        let key = format!("{}-{lane}", number / (PUTS_PER_KEY * lanes));
         (key, format!("{}-{number}", self.number))
     }
 
