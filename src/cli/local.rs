@@ -5,12 +5,11 @@
 //!
 //! Invariant: no node outlives the process that started it.
 
-use super::proxy::Link;
+use super::links::Links;
 use crate::config::{Config, MemberConfig, StorageEngine, TlsConfig};
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -55,8 +54,7 @@ pub struct Plan {
 pub struct LocalCluster {
     plan: Plan,
     nodes: Vec<LocalNode>,
-    /// By the places of the node that dials and of the one that is dialled.
-    links: BTreeMap<(usize, usize), Link>,
+    links: Links,
 }
 
 #[derive(Debug)]
@@ -88,12 +86,12 @@ impl LocalCluster {
         };
         let mut cluster = Self {
             nodes: (0..plan.nodes + plan.spares).map(node).collect(),
-            links: BTreeMap::new(),
+            links: Links::default(),
             plan,
         };
         cluster.write_token()?;
         if cluster.plan.wiring == Wiring::Links {
-            cluster.lay_links().await?;
+            cluster.links = Links::lay(cluster.nodes.len()).await?;
         }
         for place in 0..cluster.nodes.len() {
             cluster.write_config(place)?;
@@ -120,15 +118,6 @@ impl LocalCluster {
 
     fn token_file(&self) -> PathBuf {
         self.plan.folder.join("join-token")
-    }
-
-    async fn lay_links(&mut self) -> anyhow::Result<()> {
-        for from in 0..self.nodes.len() {
-            for to in (0..self.nodes.len()).filter(|to| *to != from) {
-                self.links.insert((from, to), Link::open().await?);
-            }
-        }
-        Ok(())
     }
 
     /// Names of the nodes, in the order of their places, spares included.
@@ -197,10 +186,8 @@ impl LocalCluster {
 
     /// Where `from` dials `to`.
     fn peer_address(&self, from: usize, to: usize) -> SocketAddr {
-        match self.links.get(&(from, to)) {
-            Some(link) => link.address(),
-            None => listen_address(self.plan.wiring, to),
-        }
+        let link = self.links.address(from, to);
+        link.unwrap_or_else(|| listen_address(self.plan.wiring, to))
     }
 
     /// Starts a node that is not running, on the data that it has.
@@ -213,11 +200,7 @@ impl LocalCluster {
         self.nodes[place].client = ready.client;
         self.nodes[place].metrics = ready.metrics;
         self.nodes[place].child = Some((child, lines));
-        for ((_, to), link) in &mut self.links {
-            if *to == place {
-                link.lead_to(ready.peer);
-            }
-        }
+        self.links.lead_to(place, ready.peer);
         Ok(())
     }
 
@@ -228,20 +211,19 @@ impl LocalCluster {
             .join(format!("{}.log", self.nodes[place].name))
     }
 
+    /// The ways between the nodes, for who wants to cut or slow one of them.
+    pub fn links(&self) -> &Links {
+        &self.links
+    }
+
     /// Cuts every link between `place` and the others, in both directions.
     pub fn isolate(&self, place: usize) {
-        self.links_of(place).for_each(Link::cut);
+        (0..self.nodes.len()).for_each(|other| self.links.cut(place, other));
     }
 
     /// Mends what `isolate` cut.
     pub fn rejoin(&self, place: usize) {
-        self.links_of(place).for_each(Link::heal);
-    }
-
-    fn links_of(&self, place: usize) -> impl Iterator<Item = &Link> {
-        let touches =
-            move |((from, to), _): &(&(usize, usize), &Link)| *from == place || *to == place;
-        self.links.iter().filter(touches).map(|(_, link)| link)
+        (0..self.nodes.len()).for_each(|other| self.links.heal(place, other));
     }
 
     /// The process of a node that runs.

@@ -22,6 +22,7 @@ pub mod explain;
 mod inspection;
 pub mod key_value;
 pub mod keys;
+pub mod links;
 pub mod local;
 mod members;
 pub mod output;
