@@ -49,6 +49,7 @@ impl Town {
             wiring: Wiring::Ports(port),
             storage: StorageEngine::Sled,
             settings,
+            certificates: Vec::new(),
         })
         .await?;
         let mut nodes = Vec::new();
