@@ -57,6 +57,8 @@ mod scrubbing;
 mod siblings;
 #[path = "cluster/stage.rs"]
 mod stage;
+#[path = "cluster/transport.rs"]
+mod transport;
 #[path = "cluster/upgrading.rs"]
 mod upgrading;
 #[path = "cluster/validating.rs"]

@@ -6,6 +6,7 @@
 //! Invariant: a connection that is handed on has spoken HTTP/2, holds one of the listener's places, and carries no name
 //! but one that its certificate proves.
 
+use super::accepted::{Connection, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
 use crate::security::connection::ConnectionInfo;
 use crate::security::names::{NamingError, client_of, node_of};
@@ -15,22 +16,17 @@ use rustls::{CertificateError, Error, ServerConfig};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_util::either::Either;
-use tonic::transport::server::Connected;
 
-/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
-const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How a TLS connection begins: a handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 /// Before another try, when the process has run out of file descriptors.
@@ -94,6 +90,8 @@ enum Refusal {
     Naming(#[from] NamingError),
     #[error("it was not ready after {OPENING_TIMEOUT_MS} ms")]
     Slow,
+    #[error("all connections of this listener are taken; close some, or ask another node")]
+    Full,
 }
 
 impl From<io::Error> for Refusal {
@@ -169,20 +167,21 @@ impl Opening {
         let (door, places) = (self.door.clone(), Arc::clone(&self.places));
         let task = async move {
             let limit = Duration::from_millis(OPENING_TIMEOUT_MS);
-            let opened = tokio::time::timeout(limit, open(stream, remote, &door, places));
-            let opened = opened.await.unwrap_or(Err(Refusal::Slow));
+            let opened = tokio::time::timeout(limit, open(stream, remote, &door)).await;
+            let opened = match opened.unwrap_or(Err(Refusal::Slow)) {
+                Ok(opened) => match tokio::time::timeout(limit, places.acquire_owned()).await {
+                    Ok(Ok(place)) => Ok(opened.holding(place)),
+                    Ok(Err(_)) | Err(_) => Err(Refusal::Full),
+                },
+                Err(why) => Err(why),
+            };
             opened.inspect_err(|why| door.refused(remote, why)).ok()
         };
         self.started.push_back(self.tasks.spawn(task));
     }
 }
 
-async fn open(
-    stream: TcpStream,
-    remote: SocketAddr,
-    door: &Door,
-    places: Arc<Semaphore>,
-) -> Result<Connection, Refusal> {
+async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Opened, Refusal> {
     stream.set_nodelay(true)?;
     let (mut stream, certificate) = match door.config() {
         None => (Either::Left(stream), None),
@@ -193,16 +192,11 @@ async fn open(
         }
     };
     read_preface(&mut stream).await?;
-    let place = places.acquire_owned().await;
-    Ok(Connection {
-        stream,
-        replayed: 0,
-        info: ConnectionInfo {
-            remote: Some(remote),
-            certificate,
-        },
-        _place: place.map_err(|closed| Refusal::Broken(io::Error::other(closed)))?,
-    })
+    let info = ConnectionInfo {
+        remote: Some(remote),
+        certificate,
+    };
+    Ok(Opened { stream, info })
 }
 
 fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
@@ -230,73 +224,10 @@ async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> Result<(), Refus
     Ok(())
 }
 
-/// A connection that is open, and holds one of the places.
-pub struct Connection {
-    stream: Either<TcpStream, TlsStream<TcpStream>>,
-    /// Bytes of the preface that were handed on; it was read already.
-    replayed: usize,
-    info: ConnectionInfo,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
-
-    fn connect_info(&self) -> ConnectionInfo {
-        self.info.clone()
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let rest = &PREFACE[self.replayed..];
-        if rest.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buffer);
-        }
-        let taken = rest.len().min(buffer.remaining());
-        buffer.put_slice(&rest[..taken]);
-        self.replayed += taken;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tonic::transport::server::Connected as _;
 
     async fn refusal(bytes: &'static [u8]) -> Option<Refusal> {
         let mut bytes = bytes;
@@ -340,5 +271,66 @@ mod tests {
         let mut replayed = [0; PREFACE.len()];
         opened.read_exact(&mut replayed).await.expect("replayed");
         assert_eq!(replayed, PREFACE);
+    }
+
+    #[tokio::test]
+    async fn a_request_is_told_the_name_in_the_certificate_that_its_connection_showed() {
+        use crate::client::tls::{Tls, endpoint};
+        use crate::security::authority::{Authority, Realm, found};
+        use crate::security::tls::Pair;
+        use crate::security::transport::TransportFiles;
+        use std::os::unix::fs::OpenOptionsExt as _;
+        use tokio_stream::StreamExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            let mut options = std::fs::OpenOptions::new();
+            let open = options.write(true).create(true).mode(0o600).open(&file);
+            io::Write::write_all(&mut open.expect("made"), text.as_bytes()).expect("written");
+            file
+        };
+        let [(clients, ca), (peers, peer_ca)] = [Realm::Clients, Realm::Peers].map(|realm| {
+            let made = found(realm, 1).expect("made");
+            let loaded = Authority::load(realm, made.certificate.as_bytes(), &made.key);
+            (loaded.expect("it fits"), made.certificate)
+        });
+        let me = crate::dynamo::names::NodeId::new("n1").expect("a good name");
+        let hosts = ["127.0.0.1".to_owned()];
+        let server = clients.for_server(&me, &hosts, 1).expect("issued");
+        let peer = peers.for_peer(&me, 1).expect("issued");
+        let files = TransportFiles {
+            client: Pair {
+                certificate: put("n1.crt", &server.certificate),
+                key: put("n1.key", &server.key),
+            },
+            client_authorities: Some(put("client-ca.crt", &ca)),
+            peer: Pair {
+                certificate: put("peer.crt", &peer.certificate),
+                key: put("peer.key", &peer.key),
+            },
+            peer_authorities: put("peer-ca.crt", &peer_ca),
+        };
+        let transport = Arc::new(Transport::load(me, files).expect("they fit"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("https://{}", listener.local_addr().expect("its address"));
+        let mut connections = Box::pin(incoming(listener, 9, Door::Clients(transport)));
+        let anna = clients.for_client("anna", 1).expect("issued");
+        let trusting = Tls::trusting(ca.clone()).expect("an authority");
+        let showing = trusting.clone().showing(anna.certificate, anna.key);
+        for (tls, name) in [(showing, Some("anna".to_owned())), (trusting, None)] {
+            let channel = endpoint(&url, Some(&tls))
+                .expect("an address")
+                .connect_lazy();
+            let mut health = tonic_health::pb::health_client::HealthClient::new(channel);
+            let asking = tokio::spawn(async move {
+                health
+                    .check(tonic_health::pb::HealthCheckRequest::default())
+                    .await
+                    .is_ok()
+            });
+            let opened = connections.next().await.expect("it goes on").expect("one");
+            assert_eq!(opened.connect_info().certificate, name);
+            asking.abort();
+        }
     }
 }

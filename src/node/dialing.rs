@@ -39,6 +39,9 @@ const BACKOFF_MIN: Duration = Duration::from_millis(20);
 const BACKOFF_MAX: Duration = Duration::from_millis(500);
 /// How soon a peer that another task has dialled already is looked at again.
 const AGAIN_INTERVAL: Duration = Duration::from_secs(1);
+/// How soon a peer is dialled again whose certificate was refused, or that refused ours: somebody has to act first, and
+/// each attempt is a line in its log.
+const REFUSED_INTERVAL: Duration = Duration::from_secs(5);
 /// How soon a seed is looked at again that need not be dialled.
 const SEED_INTERVAL: Duration = Duration::from_secs(10);
 /// Flow control of one stream: enough for the values of a busy moment.
@@ -95,11 +98,15 @@ pub async fn keep_connected(
                 Target::Seed => SEED_INTERVAL,
             },
             Err(error) => {
-                complaint.about(&target, &address, format!("{error:#}"));
+                let is_refused = complaint.about(&target, &address, format!("{error:#}"));
                 if target == Target::Seed {
                     seen = None; // Somebody else may be there now.
                 }
-                backoff
+                if is_refused {
+                    REFUSED_INTERVAL
+                } else {
+                    backoff
+                }
             }
         };
         exchange.part(met).await;
@@ -119,7 +126,8 @@ struct Complaint {
 }
 
 impl Complaint {
-    fn about(&mut self, target: &Target, address: &str, error: String) {
+    /// Whether it is of that kind.
+    fn about(&mut self, target: &Target, address: &str, error: String) -> bool {
         let is_refusal = ["certificate", "handshake", "alert"]
             .iter()
             .any(|word| error.contains(word));
@@ -130,6 +138,7 @@ impl Complaint {
         if is_refusal {
             self.last = error;
         }
+        is_refusal
     }
 }
 

@@ -106,3 +106,94 @@ impl ServerCertVerifier for PeerVerifier {
 fn refused(why: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::security::authority::{Authority, Issued, Realm, found};
+    use crate::security::names::PEER_HOST;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::{ClientConfig, ServerConfig};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+    fn node(name: &str) -> NodeId {
+        NodeId::new(name).expect("a good name")
+    }
+
+    fn authority(realm: Realm) -> (Authority, Arc<RootCertStore>) {
+        let issued = found(realm, 10).expect("made");
+        let loaded = Authority::load(realm, issued.certificate.as_bytes(), &issued.key);
+        let der = CertificateDer::from_pem_slice(issued.certificate.as_bytes());
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(der.expect("a certificate"))
+            .expect("an authority");
+        (loaded.expect("it fits"), Arc::new(roots))
+    }
+
+    /// What comes of dialling who shows this certificate.
+    async fn dialled(shown: &Issued, verifier: &Arc<PeerVerifier>) -> Result<(), String> {
+        let certificate = CertificateDer::from_pem_slice(shown.certificate.as_bytes());
+        let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).expect("a key");
+        let server = ServerConfig::builder_with_provider(provider());
+        let server = server.with_safe_default_protocol_versions().expect("any");
+        let server = server.with_no_client_auth();
+        let server = server.with_single_cert(vec![certificate.expect("one")], key);
+        let client = ClientConfig::builder_with_provider(provider());
+        let client = client.with_safe_default_protocol_versions().expect("any");
+        let client = client
+            .dangerous()
+            .with_custom_certificate_verifier(verifier.clone());
+        let client = client.with_no_client_auth();
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let acceptor = TlsAcceptor::from(Arc::new(server.expect("it fits")));
+        let accepting = tokio::spawn(async move { acceptor.accept(far).await.is_ok() });
+        let connector = TlsConnector::from(Arc::new(client));
+        let host = ServerName::try_from(PEER_HOST).expect("a name");
+        let outcome = connector.connect(host, near).await;
+        drop(accepting);
+        outcome.map(drop).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn the_node_that_answers_is_the_one_that_was_dialled_or_there_is_no_connection() {
+        let (peers, roots) = authority(Realm::Peers);
+        let (n1, n2) = (node("n1"), node("n2"));
+        let first = peers.for_peer(&n1, 10).expect("issued");
+        let second = peers.for_peer(&n2, 10).expect("issued");
+        let expecting = |node| Arc::new(PeerVerifier::of(node, Arc::clone(&roots)).expect("one"));
+        let known = expecting(Some(&n1));
+        assert_eq!(dialled(&first, &known).await, Ok(()));
+        let refused = dialled(&second, &known).await.expect_err("somebody else");
+        assert!(refused.contains("that of node n2, not of n1"), "{refused}");
+        // Of a seed the name is not known, until it has been seen.
+        let seed = expecting(None);
+        assert_eq!(seed.node(), None);
+        assert_eq!(dialled(&second, &seed).await, Ok(()));
+        assert_eq!(seed.node(), Some(&n2));
+        assert!(dialled(&first, &seed).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn who_has_no_certificate_of_a_nodes_authority_is_not_talked_to() {
+        let (peers, roots) = authority(Realm::Peers);
+        let (clients, _) = authority(Realm::Clients);
+        let (strange, _) = authority(Realm::Peers);
+        let n1 = node("n1");
+        let hosts = [PEER_HOST.to_owned()];
+        let cases = [
+            strange.for_peer(&n1, 10),
+            clients.for_server(&n1, &hosts, 10),
+            peers.for_server(&n1, &hosts, 10), // Signed, but it names no node.
+            peers.for_client("n1", 10),
+        ];
+        for (case, shown) in cases.into_iter().enumerate() {
+            let verifier = PeerVerifier::of(None, Arc::clone(&roots)).expect("one");
+            let verifier = Arc::new(verifier);
+            let outcome = dialled(&shown.expect("issued"), &verifier).await;
+            assert!(outcome.is_err(), "{case}");
+            assert_eq!(verifier.node(), None, "{case}");
+        }
+    }
+}

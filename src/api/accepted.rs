@@ -1,0 +1,103 @@
+//! A connection that is open: plain or TLS, with what is known of its other end.
+//!
+//! The preface was read to open it and is handed on, so that whoever serves it sees all that was sent.
+//!
+//! Invariant: it holds one of the listener's places until it is dropped.
+
+use crate::security::connection::ConnectionInfo;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
+use tonic::transport::server::Connected;
+
+/// What every HTTP/2 connection begins with (RFC 9113, 3.4).
+pub const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Its bytes.
+pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+
+/// A connection that could be served, if there is a place.
+pub struct Opened {
+    pub stream: Stream,
+    pub info: ConnectionInfo,
+}
+
+impl Opened {
+    pub fn holding(self, place: OwnedSemaphorePermit) -> Connection {
+        Connection {
+            stream: self.stream,
+            replayed: 0,
+            info: self.info,
+            _place: place,
+        }
+    }
+}
+
+/// A connection that is open, and holds one of the places.
+pub struct Connection {
+    stream: Stream,
+    /// Bytes of the preface that were handed on; it was read already.
+    replayed: usize,
+    info: ConnectionInfo,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ConnectionInfo;
+
+    fn connect_info(&self) -> ConnectionInfo {
+        self.info.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let rest = &PREFACE[self.replayed..];
+        if rest.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let taken = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..taken]);
+        self.replayed += taken;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
