@@ -59,6 +59,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/upgrading.rs"]
 mod upgrading;
+#[path = "cluster/uploading.rs"]
+mod uploading;
 #[path = "cluster/validating.rs"]
 mod validating;
 #[path = "cluster/versions.rs"]
