@@ -61,6 +61,8 @@ mod stage;
 mod transport;
 #[path = "cluster/upgrading.rs"]
 mod upgrading;
+#[path = "cluster/uploading.rs"]
+mod uploading;
 #[path = "cluster/validating.rs"]
 mod validating;
 #[path = "cluster/versions.rs"]

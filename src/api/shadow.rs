@@ -10,9 +10,11 @@ use super::status;
 use crate::dynamo::bucket::activation::Shadow;
 use crate::dynamo::bucket::{Binding, Policy, Properties};
 use crate::dynamo::names::BucketName;
-use crate::limits::versions::{SHADOW_KEYS_MAX, SHADOW_PERCENT_DEFAULT, SHADOW_READINGS_MAX};
+use crate::limits::versions::{
+    REPLAY_MS_MAX, SHADOW_KEYS_MAX, SHADOW_PERCENT_DEFAULT, SHADOW_READINGS_MAX,
+};
 use crate::node::dialing::client;
-use crate::node::listening::encode_report;
+use crate::node::listening::{encode_replayed, encode_report};
 use crate::node::server::Node;
 use crate::wire::activation::encode_bucket;
 use crate::wire::proto::{peer, v1 as proto};
@@ -24,6 +26,8 @@ use tonic::Status;
 
 /// How long a node may take to tell what it has found.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(2);
+/// The same of a replay, which ends by itself before.
+const REPLAY_TIMEOUT: Duration = Duration::from_millis(REPLAY_MS_MAX + 5_000);
 
 /// Has a resolver asked beside the bound one, or no longer.
 pub async fn shadow(
@@ -94,15 +98,32 @@ pub async fn report(
     let asked = node.peers.connected().into_iter().map(|(_, channel)| {
         let request = peer::ShadowReportRequest {
             bucket: name.as_str().to_owned(),
+            replay: request.replay,
+        };
+        let limit = match request.replay {
+            true => REPLAY_TIMEOUT,
+            false => REPORT_TIMEOUT,
         };
         async move {
             let mut client = client(channel);
-            let reply = tokio::time::timeout(REPORT_TIMEOUT, client.shadow_report(request)).await;
-            Some(reply.ok()?.ok()?.into_inner())
+            let wanted = request.replay;
+            let reply = tokio::time::timeout(limit, client.shadow_report(request)).await;
+            let reply = reply.ok()?.ok()?.into_inner();
+            (reply.is_replay == wanted).then_some(reply)
         }
     });
-    let theirs = futures_util::future::join_all(asked).await;
-    let mine = node.shadows.report(&name).map(encode_report);
+    let theirs = futures_util::future::join_all(asked);
+    let (theirs, mine) = match request.replay {
+        true => {
+            let wall_ms = node.clock.now().wall_ms;
+            let replayer = node.replayer();
+            let mine = replayer.replay(name.clone(), wall_ms);
+            let (theirs, mine) = tokio::join!(theirs, mine);
+            let mine = mine.map_err(|error| status::not_now("NO_REPLAY", error))?;
+            (theirs, Some(encode_replayed(mine)))
+        }
+        false => (theirs.await, node.shadows.report(&name).map(encode_report)),
+    };
     let reports: Vec<_> = theirs
         .into_iter()
         .flatten()
@@ -119,6 +140,7 @@ pub async fn report(
         shadow: hex::encode(&shadow),
         nodes_reached: reports.len() as u32,
         nodes_total: node.nodes_total() as u32,
+        nodes_cut: reports.iter().filter(|of| of.is_cut).count() as u32,
         ..summed(reports.into_iter().filter(|of| of.shadow == shadow))
     })
 }

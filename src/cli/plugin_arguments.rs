@@ -25,7 +25,12 @@ pub enum Versions {
     /// Ask a resolver beside the bound one, and only compare.
     Shadow(Box<Shadow>),
     /// Show how the resolver that is tried compares.
-    ShadowReport { bucket: String },
+    ShadowReport {
+        bucket: String,
+        /// Not what was compared so far: replay the siblings that stand in the bucket, and the inputs of merges that are kept.
+        #[arg(long)]
+        replay: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -36,6 +36,10 @@ pub const SHADOW_KEYS_MAX: usize = 100;
 pub const SHADOW_READINGS_MAX: usize = 1024;
 /// Buckets of which a node keeps a report.
 pub const SHADOW_REPORTS_MAX: usize = 64;
+/// Recorded sets of siblings that one node replays through a resolver that is tried.
+pub const REPLAY_SETS_MAX: usize = 5_000;
+/// How long it takes for that at most: less than a request may take.
+pub const REPLAY_MS_MAX: u64 = 20_000;
 /// The least length of a digest's prefix that names a plugin.
 pub const DIGEST_PREFIX_MIN: usize = 6;
 /// How long a node may take to fetch, compile and rehearse a plugin before it counts as not staged.

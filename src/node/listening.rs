@@ -5,12 +5,14 @@
 //! Invariant: a stream is served only after its peer has named this cluster and the size of its ring; of a stranger
 //! only gossip is heard, and the steward believes it only with the token.
 
+use super::clock::Clock;
 use super::dialing::{frames, letters};
 use super::hello::{Identity, check_named};
 use super::inspecting::{Inspected, Inspector};
 use super::peers::{Letter, Peers};
 use super::plugins::Plugins;
 use super::registry::Registry;
+use super::replaying::{Replayed, Replayer};
 use super::shadows::{Report, Shadows};
 use super::switchboard::Switchboard;
 use super::unmerging::stretch;
@@ -49,6 +51,8 @@ pub struct PeerService {
     pub plugins: Arc<Plugins>,
     pub shadows: Arc<Shadows>,
     pub inspector: Inspector,
+    pub replayer: Replayer,
+    pub clock: Clock,
 }
 
 #[tonic::async_trait]
@@ -206,8 +210,14 @@ impl Peer for PeerService {
         request: Request<proto::ShadowReportRequest>,
     ) -> Result<Response<proto::ShadowReportResponse>, Status> {
         self.check_known(&request)?;
-        let bucket = BucketName::new(&request.into_inner().bucket);
+        let asked = request.into_inner();
+        let bucket = BucketName::new(&asked.bucket);
         let bucket = bucket.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if asked.replay {
+            let replayed = self.replayer.replay(bucket, self.clock.now().wall_ms).await;
+            let replayed = replayed.map_err(|error| Status::failed_precondition(error.to_string()));
+            return replayed.map(encode_replayed).map(Response::new);
+        }
         let report = self.shadows.report(&bucket).map(encode_report);
         Ok(Response::new(report.unwrap_or_default()))
     }
@@ -269,6 +279,17 @@ pub fn encode_report(report: Report) -> proto::ShadowReportResponse {
         shadow_fuel: report.shadow.fuel.into(),
         active_bytes: report.active.bytes,
         shadow_bytes: report.shadow.bytes,
+        is_replay: false,
+        is_cut: false,
+    }
+}
+
+/// What this node replayed, for another one to add up.
+pub fn encode_replayed(replayed: Replayed) -> proto::ShadowReportResponse {
+    proto::ShadowReportResponse {
+        is_replay: true,
+        is_cut: replayed.is_cut,
+        ..encode_report(replayed.report)
     }
 }
 

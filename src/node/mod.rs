@@ -31,6 +31,7 @@ pub mod plugins;
 pub mod readiness;
 pub mod registry;
 pub mod repairs;
+pub mod replaying;
 pub mod scrubbing;
 pub mod server;
 pub mod shadows;

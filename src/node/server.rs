@@ -200,6 +200,8 @@ impl Node {
             plugins: Arc::clone(&self.plugins),
             shadows: Arc::clone(&self.shadows),
             inspector: self.inspector(),
+            replayer: self.replayer(),
+            clock: self.clock,
         }
     }
 

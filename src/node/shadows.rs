@@ -78,7 +78,7 @@ impl Default for Shadows {
 }
 
 impl Report {
-    fn new(binding: Binding) -> Self {
+    pub(super) fn new(binding: Binding) -> Self {
         Self {
             binding,
             calls: 0,
@@ -90,6 +90,36 @@ impl Report {
             differences: BTreeMap::new(),
             active: Readings::default(),
             shadow: Readings::default(),
+        }
+    }
+
+    /// Adds what both have said to one question.
+    pub(super) fn compare(
+        &mut self,
+        question: &Question,
+        active: Answer,
+        shadow: Answer,
+        value_bytes_max: usize,
+    ) {
+        let Ask::Resolve(siblings) = &question.ask else {
+            return;
+        };
+        match (active, shadow) {
+            // What depends on this node's load is no result that could be compared.
+            (Answer::Failed(failure), _) | (_, Answer::Failed(failure))
+                if !failure.is_deterministic() =>
+            {
+                self.dropped += 1;
+            }
+            (_, Answer::Failed(failure)) => {
+                self.failed += 1;
+                self.last_failure = failure.to_string();
+            }
+            (active, shadow) => {
+                let active = believe(active, &question.binding, siblings, value_bytes_max);
+                let shadow = believe(shadow, &self.binding, siblings, value_bytes_max);
+                self.note(question.key.bytes(), &active, &shadow);
+            }
         }
     }
 
@@ -196,20 +226,8 @@ impl Shadows {
         };
         let deadline = Instant::now() + Duration::from_millis(2 * GUEST_WALL_MS);
         let answer = workers.ask(asked, Some(deadline)).await.answer;
-        let Ask::Resolve(siblings) = &question.ask else {
-            return;
-        };
-        self.note(&question, &shadow, |report| match answer {
-            Answer::Failed(failure) if !failure.is_deterministic() => report.dropped += 1,
-            Answer::Failed(failure) => {
-                report.failed += 1;
-                report.last_failure = failure.to_string();
-            }
-            answer => {
-                let active = believe(said, &question.binding, siblings, value_bytes_max);
-                let shadow = believe(answer, &shadow, siblings, value_bytes_max);
-                report.note(question.key.bytes(), &active, &shadow);
-            }
+        self.note(&question, &shadow, |report| {
+            report.compare(&question, said, answer, value_bytes_max);
         });
     }
 

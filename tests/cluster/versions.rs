@@ -320,6 +320,68 @@ async fn a_resolver_that_is_tried_is_reported_where_it_differs_and_changes_nothi
 }
 
 #[tokio::test]
+async fn recorded_conflicts_are_replayed_through_a_resolver_that_is_tried() {
+    let (stage, nodes) = three().await;
+    let (first, next) = two_versions(&nodes[0]).await;
+    nodes[0].create_resolved("viewed", &first).await;
+    // Merged on put, and recorded; or still standing. The least is the greatest where both are the same.
+    for bucket in ["carts", "viewed"] {
+        for number in 0..30 {
+            let key = format!("key{number}");
+            nodes[0].put(bucket, &key, "apple").await;
+            let other = if number % 10 == 7 { "bread" } else { "apple" };
+            nodes[1].put(bucket, &key, other).await;
+        }
+        let asked = proto::ShadowRequest {
+            bucket: bucket.to_owned(),
+            plugin: next.clone(),
+            ..proto::ShadowRequest::default()
+        };
+        let shadowed = nodes[0].connection.plugins().shadow(asked).await;
+        assert_eq!(shadowed.expect("tried").into_inner().nodes_reached, 3);
+    }
+    let shell = Shell {
+        url: stage.cluster.url(1),
+    };
+    let before = stored_and_written(&nodes).await;
+    for bucket in ["carts", "viewed"] {
+        let report = shell
+            .line(&["plugin", "shadow-report", bucket, "--replay"])
+            .await;
+        assert_eq!(
+            (&report["active"], &report["shadow"]),
+            (&json!(first), &json!(next))
+        );
+        assert_eq!(
+            (&report["calls"], &report["same"], &report["different"]),
+            (&json!(30), &json!(27), &json!(3)),
+            "{bucket}: {report}"
+        );
+        let found = report["differences"].as_array().expect("a list").iter();
+        let found: BTreeSet<String> = found
+            .map(|found| found["key_hex"].as_str().expect("a key").to_owned())
+            .collect();
+        let wanted = ["key7", "key17", "key27"].map(hex::encode);
+        assert_eq!(found, BTreeSet::from(wanted), "{bucket}: exactly those");
+        assert_eq!(report["nodes_cut"], 0);
+        // It is no part of what is compared on live requests.
+        let live = shell.line(&["plugin", "shadow-report", bucket]).await;
+        assert_eq!(live["calls"], 0, "{bucket}: {live}");
+    }
+    assert_eq!(stored_and_written(&nodes).await, before);
+    stage.end().await;
+}
+
+async fn stored_and_written(nodes: &[Node]) -> Vec<(u64, u64)> {
+    let mut seen = Vec::new();
+    for node in nodes {
+        let record = node.record("carts", "key7").await;
+        seen.push((node.counter("storage_writes").await, record.object_hash));
+    }
+    seen
+}
+
+#[tokio::test]
 async fn a_paused_resolver_leaves_siblings_until_it_is_resumed() {
     let (stage, nodes) = three().await;
     two_versions(&nodes[0]).await;

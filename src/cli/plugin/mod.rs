@@ -80,7 +80,9 @@ async fn versions(command: Versions, connection: &Connection, json: bool) -> any
         Versions::Resume { bucket } => activation::pause(bucket, false, connection, json).await,
         Versions::Unmerge(unmerge) => unmerge::run(unmerge, connection, json).await,
         Versions::Shadow(shadow) => shadow::shadow(*shadow, connection, json).await,
-        Versions::ShadowReport { bucket } => shadow::report(bucket, connection, json).await,
+        Versions::ShadowReport { bucket, replay } => {
+            shadow::report(bucket, replay, connection, json).await
+        }
     }
 }
 

@@ -6,6 +6,10 @@ use crate::cli::output::{print_json, short};
 use crate::cli::plugin_arguments::Shadow;
 use crate::wire::proto::v1 as proto;
 use serde_json::json;
+use std::time::Duration;
+
+/// The nodes replay side by side, each for 20 s at most.
+const REPLAY_TIMEOUT: Duration = Duration::from_secs(40);
 
 pub async fn shadow(shadow: Shadow, connection: &Connection, json: bool) -> anyhow::Result<()> {
     let bucket = shadow.bucket.clone();
@@ -36,8 +40,16 @@ pub async fn shadow(shadow: Shadow, connection: &Connection, json: bool) -> anyh
     Ok(())
 }
 
-pub async fn report(bucket: String, connection: &Connection, json: bool) -> anyhow::Result<()> {
-    let asked = connection.request(proto::ShadowReportRequest { bucket });
+pub async fn report(
+    bucket: String,
+    replay: bool,
+    connection: &Connection,
+    json: bool,
+) -> anyhow::Result<()> {
+    let mut asked = connection.request(proto::ShadowReportRequest { bucket, replay });
+    if replay {
+        asked.set_timeout(REPLAY_TIMEOUT);
+    }
     let report = connection
         .plugins()
         .shadow_report(asked)
@@ -67,6 +79,7 @@ pub async fn report(bucket: String, connection: &Connection, json: bool) -> anyh
             "shadow_bytes": report.shadow_bytes,
             "nodes_reached": report.nodes_reached,
             "nodes_total": report.nodes_total,
+            "nodes_cut": report.nodes_cut,
         }));
         return Ok(());
     }
@@ -95,6 +108,12 @@ pub async fn report(bucket: String, connection: &Connection, json: bool) -> anyh
             "  {key}: {} and {}",
             short(&found.active),
             short(&found.shadow)
+        );
+    }
+    if report.nodes_cut > 0 {
+        eprintln!(
+            "{} nodes have recorded more than they replayed",
+            report.nodes_cut
         );
     }
     if !report.last_failure.is_empty() {

@@ -97,7 +97,7 @@ impl<S: Storage> Copies<S> {
 }
 
 /// As `Copies::retained`, for whoever has the storage and no copies.
-pub(super) fn retained_in(
+pub fn retained_in(
     storage: &impl Storage,
     partition: PartitionId,
     key: &Key,

@@ -29,6 +29,8 @@ pub struct Guests {
     journal: Mutex<Journal>,
     /// Whoever holds it makes the one dry run of this node.
     pub dry_run: tokio::sync::Mutex<()>,
+    /// Whoever holds it makes the one replay.
+    pub replay: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Guests {
@@ -40,6 +42,7 @@ impl Guests {
             meter: Mutex::default(),
             journal: Mutex::default(),
             dry_run: tokio::sync::Mutex::default(),
+            replay: Arc::default(),
         }
     }
 
