@@ -10,6 +10,7 @@
 
 use super::history::{Action, Line, Outcome, Record};
 use super::operations::{self, Operation};
+use super::schedule::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Copies of every key.
@@ -72,6 +73,11 @@ pub enum Finding {
     Unsettled {
         why: String,
     },
+    /// A node ended by itself, and nothing was wrong with its disk.
+    Crashed {
+        node: usize,
+        window: Option<usize>,
+    },
 }
 
 /// Writes of a bucket that may lose.
@@ -118,12 +124,7 @@ pub fn judge(lines: &[Line]) -> Verdict {
     }
     let endings = endings(lines);
     let mut verdict = Verdict::default();
-    for line in lines {
-        if let Record::Unsettled { why } = &line.record {
-            let why = why.clone();
-            verdict.findings.insert(Finding::Unsettled { why });
-        }
-    }
+    judge_nodes(lines, &mut verdict);
     for (place, operations) in &by_key {
         judge_shown(*place, operations, endings.get(place), &mut verdict);
         judge_ending(*place, operations, endings.get(place), &mut verdict);
@@ -136,6 +137,31 @@ pub fn judge(lines: &[Line]) -> Verdict {
         }
     }
     verdict
+}
+
+/// The cluster settles between faults, and only a disk may end a node.
+fn judge_nodes(lines: &[Line], verdict: &mut Verdict) {
+    let mut bad_disks: BTreeSet<(usize, usize)> = BTreeSet::new();
+    for line in lines {
+        match &line.record {
+            Record::Unsettled { why } => {
+                let why = why.clone();
+                verdict.findings.insert(Finding::Unsettled { why });
+            }
+            Record::Strikes {
+                window,
+                kind: Kind::Full | Kind::Flip | Kind::ReadOnly,
+                victims,
+            } => bad_disks.extend(victims.iter().map(|node| (*window, *node))),
+            Record::Died { node, window } => {
+                let (node, window) = (*node, *window);
+                if !window.is_some_and(|window| bad_disks.contains(&(window, node))) {
+                    verdict.findings.insert(Finding::Crashed { node, window });
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 fn may_lose(bucket: &str) -> bool {

@@ -1,6 +1,5 @@
 //! Histories by hand, sound ones and one with each kind of violation: what the checker must and must not find.
 
-use super::super::schedule::Kind;
 use super::*;
 
 /// Writes a history as a run would.
@@ -283,6 +282,30 @@ fn a_key_that_nobody_looked_at_and_a_cluster_that_did_not_settle_are_findings() 
         why: "3 hints".to_owned(),
     };
     assert_eq!(pen.findings(), [unread, unsettled]);
+}
+
+#[test]
+fn a_node_that_ends_by_itself_has_crashed_unless_its_disk_was_bad() {
+    let history = |kind, died| {
+        let mut pen = Pen::default();
+        pen.write(Record::Strikes {
+            window: 4,
+            kind,
+            victims: vec![2],
+        });
+        pen.write(Record::Died {
+            node: died,
+            window: Some(4),
+        });
+        pen
+    };
+    let crashed = |node| Finding::Crashed {
+        node,
+        window: Some(4),
+    };
+    assert_eq!(history(Kind::Full, 2).findings(), []);
+    assert_eq!(history(Kind::Full, 3).findings(), [crashed(3)]);
+    assert_eq!(history(Kind::Pause, 2).findings(), [crashed(2)]);
 }
 
 #[test]

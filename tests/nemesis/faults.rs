@@ -135,9 +135,13 @@ impl Faults {
                 self.each_way(fault, Flow::Late(delay));
             }
             Kind::Wipe => {
-                self.kill(fault.victims[0]).await;
-                disk::wipe(&self.stage.cluster.folder(fault.victims[0]));
-                self.start(fault.victims[0]).await;
+                for place in &fault.victims {
+                    self.kill(*place).await;
+                    disk::wipe(&self.stage.cluster.folder(*place));
+                }
+                for place in &fault.victims {
+                    self.start(*place).await;
+                }
             }
             Kind::Restore => {
                 self.kill(fault.victims[0]).await;

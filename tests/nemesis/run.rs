@@ -6,12 +6,12 @@
 //!
 //! Invariant: what is judged is the file, and the file of a run that fails is kept.
 
-use super::checker::{BLIND, DELETES, LAST_WRITE, SIBLINGS, UNION, Verdict, judge};
+use super::checker::{BLIND, DELETES, Finding, LAST_WRITE, SIBLINGS, UNION, Verdict, judge};
 use super::disk::{self, SmallDisk};
 use super::faults::Faults;
 use super::history::{self, History, Record};
 use super::report;
-use super::schedule::{Kind, NODES, SMALL_DISK, Window, drawn};
+use super::schedule::{Fault, Kind, NODES, SMALL_DISK, Window, drawn};
 use super::stage::{Stage, bound, plugin_bytes, until};
 use super::workloads::{self, Crowd};
 use rejoin::config::StorageEngine;
@@ -45,6 +45,9 @@ const SETTINGS: [(&str, &str); 9] = [
     ("REJOIN_CONVERGE_QUIET_MS", "2000"),
     ("REJOIN_HINT_RETRY_MS", "500"),
 ];
+
+/// Two clusters at a time would be too busy to be judged.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 /// A folder that stays if its run fails.
 struct Kept(Option<TempDir>);
@@ -93,6 +96,7 @@ async fn what_was_acknowledged_survives_every_fault_of_a_schedule() {
     if let Ok(path) = std::env::var("REJOIN_NEMESIS_HISTORY") {
         return conclude(Path::new(&path));
     }
+    let _alone = ONE_AT_A_TIME.lock().await;
     let seed = number_from("REJOIN_SEED").unwrap_or_else(rand::random);
     let seconds = number_from("REJOIN_NEMESIS_SECONDS").unwrap_or(SECONDS_DEFAULT);
     println!("REJOIN_SEED={seed} REJOIN_NEMESIS_SECONDS={seconds}");
@@ -101,19 +105,51 @@ async fn what_was_acknowledged_survives_every_fault_of_a_schedule() {
     let mut kinds = chosen_kinds();
     let mut faults = set_up(&history, &mut kinds).await;
     let windows = drawn(seed, WINDOWS_MAX, &kinds);
-    let crowd = Arc::new(Crowd::new(Arc::clone(&faults.doors), Arc::clone(&history)));
-    let clients = workloads::start(&crowd, seed);
-    let outcome = play(&mut faults, &windows, Duration::from_secs(seconds)).await;
-    crowd.stopping.store(true, Ordering::Relaxed);
-    clients.join_all().await;
-    match outcome {
-        Ok(()) => look_back(&mut faults).await,
-        Err(why) => history.write(Record::Unsettled { why }),
-    }
+    run(&mut faults, &windows, seed, Duration::from_secs(seconds)).await;
     println!("{}", reaped(&faults).await);
     conclude(&kept.file());
     drop(faults.small.take());
     faults.stage.end().await;
+}
+
+/// The control: what no schedule does, the loss of more disks than one before they are refilled, must be noticed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_disks_wiped_at_once_are_found_to_have_lost_what_was_acknowledged() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    let kept = Kept::new();
+    let history = Arc::new(History::create(kept.file()));
+    let mut faults = set_up(&history, &mut Vec::new()).await;
+    let wiped = Window {
+        rest: WARM_UP,
+        lasts: WARM_UP,
+        faults: vec![Fault {
+            kind: Kind::Wipe,
+            victims: vec![0, 1, 2, 3],
+            dice: 0,
+        }],
+    };
+    run(&mut faults, &[wiped], 1, Duration::from_secs(1)).await;
+    let verdict = judge(&history::read(history.path()));
+    let is_loss = |finding: &Finding| matches!(finding, Finding::Lost { .. });
+    let losses = verdict.findings.iter().filter(|finding| is_loss(finding));
+    let losses = losses.count();
+    println!("{losses} losses among {} findings", verdict.findings.len());
+    assert!(losses > 0, "{:#?}", verdict.findings);
+    faults.stage.end().await;
+}
+
+/// Clients and windows, and a last look at every key.
+async fn run(faults: &mut Faults, windows: &[Window], seed: u64, time: Duration) {
+    let (doors, history) = (Arc::clone(&faults.doors), Arc::clone(&faults.history));
+    let crowd = Arc::new(Crowd::new(doors, history));
+    let clients = workloads::start(&crowd, seed);
+    let outcome = play(faults, windows, time).await;
+    crowd.stopping.store(true, Ordering::Relaxed);
+    clients.join_all().await;
+    match outcome {
+        Ok(()) => look_back(faults).await,
+        Err(why) => faults.history.write(Record::Unsettled { why }),
+    }
 }
 
 /// Prints what a history comes to, and fails if there is anything in it.
