@@ -35,6 +35,8 @@ mod listing;
 mod members;
 #[path = "cluster/metrics.rs"]
 mod metrics;
+#[path = "cluster/overload.rs"]
+mod overload;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

@@ -13,6 +13,7 @@ use super::few::Few;
 use super::key_value::KvService;
 use super::metrics;
 use super::plugins::PluginsService;
+use super::silence::Silence;
 use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
 use crate::security::connection::ConnectionInfo;
@@ -204,6 +205,7 @@ fn incoming(
         let place = Arc::clone(&places).acquire_owned().await.ok()?;
         let accepted = accept(&listener).await.map(|stream| Connection {
             stream,
+            silence: Silence::begin(),
             _place: place,
         });
         Some((accepted, (listener, places)))
@@ -229,6 +231,7 @@ async fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 /// A connection that holds one of the places.
 struct Connection {
     stream: TcpStream,
+    silence: Silence,
     _place: OwnedSemaphorePermit,
 }
 
@@ -249,7 +252,10 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let bytes = buffer.filled().len() - before;
+        self.silence.after_read(read, bytes, cx)
     }
 }
 

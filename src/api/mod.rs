@@ -25,6 +25,7 @@ mod membership;
 pub mod metrics;
 pub mod plugins;
 mod shadow;
+mod silence;
 pub mod status;
 mod traced;
 mod unmerge;

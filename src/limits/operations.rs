@@ -47,3 +47,7 @@ const _: () = assert!(
 const _: () = assert!(PLUGIN_BYTES_MAX < BACKUP_BLOCK_BYTES_MAX);
 const _: () = assert!(BACKUP_BLOCK_BYTES < BACKUP_BLOCK_BYTES_MAX);
 const _: () = assert!(TRACE_STEPS_MAX * TRACE_STEP_BYTES_MAX < 8 * 1024);
+
+/// How long a new connection may take for its first words before its place goes to another. Over half the world it needs
+/// less than one second; whoever is silent for longer has nothing to say.
+pub const FIRST_WORDS_MS: u64 = 10_000;
