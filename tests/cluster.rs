@@ -37,6 +37,8 @@ mod members;
 mod metrics;
 #[path = "cluster/mistakes.rs"]
 mod mistakes;
+#[path = "cluster/overload.rs"]
+mod overload;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/quorums.rs"]

@@ -54,7 +54,7 @@ struct Package {
 
 #[test]
 fn every_dependency_comes_from_crates_io() {
-    for file in ["Cargo.lock", "plugins/Cargo.lock"] {
+    for file in ["Cargo.lock", "fuzz/Cargo.lock", "plugins/Cargo.lock"] {
         for package in packages(file) {
             let Package { name, version, .. } = &package;
             match &package.source {

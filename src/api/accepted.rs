@@ -1,6 +1,6 @@
 //! A connection that is open: plain or TLS, with what is known of its other end.
 //!
-//! The preface was read to open it and is handed on, so that whoever serves it sees all that was sent.
+//! Its first words were read to open it and are handed on, so that whoever serves it sees all that was sent.
 //!
 //! Invariant: it holds one of the listener's places until it is dropped.
 
@@ -18,12 +18,16 @@ use tonic::transport::server::Connected;
 /// What every HTTP/2 connection begins with (RFC 9113, 3.4).
 pub const PREFACE: [u8; 24] = *b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes with which every client of HTTP/2 begins: the preface, and the head of the settings that have to follow.
+pub type FirstWords = [u8; PREFACE.len() + 9];
+
 /// Its bytes.
 pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// A connection that could be served, if there is a place.
 pub struct Opened {
     pub stream: Stream,
+    pub first_words: FirstWords,
     pub info: ConnectionInfo,
 }
 
@@ -31,6 +35,7 @@ impl Opened {
     pub fn holding(self, place: OwnedSemaphorePermit) -> Connection {
         Connection {
             stream: self.stream,
+            first_words: self.first_words,
             replayed: 0,
             info: self.info,
             _place: place,
@@ -41,7 +46,9 @@ impl Opened {
 /// A connection that is open, and holds one of the places.
 pub struct Connection {
     stream: Stream,
-    /// Bytes of the preface that were handed on; it was read already.
+    /// They were read already.
+    first_words: FirstWords,
+    /// How many of them were handed on.
     replayed: usize,
     info: ConnectionInfo,
     _place: OwnedSemaphorePermit,
@@ -61,10 +68,10 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let rest = &PREFACE[self.replayed..];
-        if rest.is_empty() {
+        if self.replayed == self.first_words.len() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
+        let rest = &self.first_words[self.replayed..];
         let taken = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..taken]);
         self.replayed += taken;

@@ -6,7 +6,7 @@
 //! Invariant: a connection that is handed on has spoken HTTP/2, holds one of the listener's places, and carries no name
 //! but one that its certificate proves.
 
-use super::accepted::{Connection, Opened, PREFACE};
+use super::accepted::{Connection, FirstWords, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
 use crate::security::connection::ConnectionInfo;
 use crate::security::names::{NamingError, client_of, node_of};
@@ -191,12 +191,16 @@ async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Open
             (Either::Right(stream), certificate)
         }
     };
-    read_preface(&mut stream).await?;
+    let first_words = read_first_words(&mut stream).await?;
     let info = ConnectionInfo {
         remote: Some(remote),
         certificate,
     };
-    Ok(Opened { stream, info })
+    Ok(Opened {
+        stream,
+        first_words,
+        info,
+    })
 }
 
 fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
@@ -205,10 +209,10 @@ fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
 }
 
 /// Reads what HTTP/2 begins with; anything else is told by its first wrong byte.
-async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> Result<(), Refusal> {
-    let mut found = [0; PREFACE.len()];
+async fn read_first_words(stream: &mut (impl AsyncRead + Unpin)) -> Result<FirstWords, Refusal> {
+    let mut found: FirstWords = [0; _];
     let mut length = 0;
-    while length < PREFACE.len() {
+    while length < found.len() {
         let read = stream.read(&mut found[length..]).await?;
         if read == 0 {
             return Err(Refusal::Broken(io::ErrorKind::UnexpectedEof.into()));
@@ -217,11 +221,12 @@ async fn read_preface(stream: &mut (impl AsyncRead + Unpin)) -> Result<(), Refus
         if found[0] == TLS_HANDSHAKE {
             return Err(Refusal::Tls);
         }
-        if found[..length] != PREFACE[..length] {
+        let compared = length.min(PREFACE.len());
+        if found[..compared] != PREFACE[..compared] {
             return Err(Refusal::NotHttp2);
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 #[cfg(test)]
@@ -231,12 +236,16 @@ mod tests {
 
     async fn refusal(bytes: &'static [u8]) -> Option<Refusal> {
         let mut bytes = bytes;
-        read_preface(&mut bytes).await.err()
+        read_first_words(&mut bytes).await.err()
     }
+
+    /// The preface, and the head of an empty frame of settings.
+    const SETTINGS: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     #[tokio::test]
     async fn what_is_not_http2_is_told_by_its_first_wrong_byte() {
-        assert!(refusal(&PREFACE).await.is_none());
+        assert!(refusal(SETTINGS).await.is_none());
+        assert!(matches!(refusal(&PREFACE).await, Some(Refusal::Broken(_))));
         assert!(matches!(refusal(b"GET /").await, Some(Refusal::NotHttp2)));
         assert!(matches!(refusal(b"PRI !").await, Some(Refusal::NotHttp2)));
         assert!(matches!(
@@ -261,16 +270,16 @@ mod tests {
                 silent.push(TcpStream::connect(address).await.expect("accepted"));
             }
             let mut stream = TcpStream::connect(address).await.expect("accepted");
-            stream.write_all(&PREFACE).await.expect("sent");
+            stream.write_all(SETTINGS).await.expect("sent");
             stream
         };
         let (spoken, opened) = tokio::join!(dialled, connections.next());
         let mut opened = opened.expect("the listener goes on").expect("a connection");
         let info = opened.connect_info();
         assert_eq!(info.remote, spoken.local_addr().ok());
-        let mut replayed = [0; PREFACE.len()];
+        let mut replayed = [0; SETTINGS.len()];
         opened.read_exact(&mut replayed).await.expect("replayed");
-        assert_eq!(replayed, PREFACE);
+        assert_eq!(replayed, SETTINGS);
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@
 
 use super::NODE_NAME_BYTES_MAX;
 
-/// From the first packet to the end of the HTTP/2 preface. Some hundred times what a busy machine needs.
+/// From the first packet to the head of the first HTTP/2 frame. Some hundred times what a busy machine needs.
 pub const OPENING_TIMEOUT_MS: u64 = 5_000;
 /// Connections of one listener that are being opened; the one that takes longest makes room for the next, so that
 /// silent ones stop nobody.

@@ -6,6 +6,7 @@
 //! Invariant: the compiler's child process and the node use the same `tunables`, so native code made by
 //! one loads in the other; and two nodes of a release give the same fuel and bytes (law 7).
 
+use super::features::FEATURES;
 use crate::limits::{
     GUEST_INSTANCES_MAX, GUEST_MEMORIES_MAX, GUEST_MEMORY_BYTES_MAX, GUEST_STACK_BYTES_MAX,
     GUEST_TABLE_ELEMENTS_MAX, GUEST_TABLES_MAX,
@@ -26,18 +27,6 @@ pub const TICK_MS: u64 = 10;
 
 /// What a slot of the pool keeps in memory after a call; the rest is given back to the kernel.
 const KEEP_RESIDENT_BYTES: usize = 1024 * 1024;
-
-/// What rustc and clang emit by default, and nothing that is not the same on every machine.
-pub const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
-    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
-    .union(WasmFeatures::SIGN_EXTENSION)
-    .union(WasmFeatures::REFERENCE_TYPES)
-    .union(WasmFeatures::MULTI_VALUE)
-    .union(WasmFeatures::BULK_MEMORY)
-    .union(WasmFeatures::SIMD)
-    .union(WasmFeatures::FLOATS)
-    .union(WasmFeatures::EXTENDED_CONST)
-    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// What Wasmtime itself emits between the parts of a plugin that stubs WASI: code that copies from the memory of one to
 /// that of the other. The inspection refuses it in what is uploaded.

@@ -11,6 +11,7 @@
 mod artefact;
 pub mod compiler;
 pub mod engine;
+mod features;
 pub mod guest;
 pub mod inspection;
 pub mod laws;

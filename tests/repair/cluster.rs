@@ -310,9 +310,12 @@ impl Cluster {
                     let is_away = matches!(outcome, Err(GetError::Overloaded { .. }));
                     self.turned_away += u64::from(is_away);
                 }
-                Effect::ReplyList { .. }
-                | Effect::ReplyRestore { .. }
-                | Effect::ReplyUnmerge { .. } => self.replies += 1,
+                Effect::ReplyList { outcome, .. } => {
+                    self.replies += 1;
+                    let is_away = matches!(outcome, Err(GetError::Overloaded { .. }));
+                    self.turned_away += u64::from(is_away);
+                }
+                Effect::ReplyRestore { .. } | Effect::ReplyUnmerge { .. } => self.replies += 1,
                 Effect::Ask {
                     ticket, question, ..
                 } => {

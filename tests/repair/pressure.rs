@@ -3,10 +3,13 @@
 //! Invariant: what is claimed is counted in messages and looked for on disks; no time is measured.
 
 use super::cluster::{Cluster, key, node};
+use bytes::Bytes;
 use rejoin::dynamo::machine::event::Event;
 use rejoin::dynamo::machine::message::Message;
-use rejoin::dynamo::names::{Key, NodeId};
+use rejoin::dynamo::names::{ClientId, Key, NodeId};
 use rejoin::dynamo::repair::settings::Settings;
+use rejoin::dynamo::replica::stretch::Stretch;
+use rejoin::dynamo::ring::partition::{Partitions, Token};
 use rejoin::limits::SHARD_WAITING_MAX;
 
 const NODES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -97,4 +100,39 @@ fn f65_where_everybody_is_overloaded_requests_end_soon_and_nothing_is_stored() {
     assert_eq!(cluster.storage_writes(), before);
     cluster.w = None;
     assert!(cluster.put("a", &key, "for one, this node is enough"));
+}
+
+fn list(cluster: &mut Cluster, via: &str, key: &Key) {
+    let partitions = Partitions::new(8).expect("in bounds");
+    let stretch = Stretch {
+        bucket: key.bucket().clone(),
+        partition: partitions.of(Token::of(key)),
+        prefix: Bytes::new(),
+        after: Bytes::new(),
+        items_max: 10,
+        wanted: Default::default(),
+    };
+    let event = Event::List {
+        client: ClientId(9_000),
+        stretch,
+        timeout_ms: 5_000,
+    };
+    cluster.step(&node(via), event);
+    cluster.deliver();
+}
+
+#[test]
+fn f65_a_listing_goes_round_who_is_overloaded_and_where_all_are_it_ends_soon() {
+    let (mut cluster, key, primaries) = cluster();
+    assert!(cluster.put("a", &key, "milk"));
+    cluster.run(5_000);
+    wait(&mut cluster, &primaries[..1], SHARD_WAITING_MAX);
+    let replies = cluster.replies;
+    list(&mut cluster, "a", &key);
+    assert_eq!(cluster.replies, replies + 1, "two others answer");
+    assert_eq!(cluster.turned_away, 0);
+    let others: Vec<NodeId> = NODES[1..].iter().map(|name| node(name)).collect();
+    wait(&mut cluster, &others, SHARD_WAITING_MAX);
+    list(&mut cluster, "a", &key);
+    assert_eq!(cluster.turned_away, 1, "before its deadline");
 }

@@ -95,6 +95,13 @@ impl Listing {
         self.advance(verdict)
     }
 
+    /// Somebody has too much to do.
+    pub fn on_overloaded(&mut self, from: &NodeId) -> Step {
+        let (verdict, errand) = self.panel.on_overloaded(from);
+        self.errands.extend(errand);
+        self.advance(verdict)
+    }
+
     fn advance(&mut self, verdict: Verdict) -> Step {
         match verdict {
             Verdict::Reached => Step::Answer(Box::new(self.unite())),

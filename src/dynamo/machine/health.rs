@@ -152,6 +152,7 @@ fn is_turned_away(message: &Message) -> bool {
     match message {
         Message::ReadReply { outcome, .. } => *outcome == Err(ReplicaFailure::Overloaded),
         Message::WriteReply { outcome, .. } => *outcome == Err(ReplicaFailure::Overloaded),
+        Message::ListReply { outcome, .. } => *outcome == Err(ReplicaFailure::Overloaded),
         Message::ForwardReply { outcome, .. } => {
             matches!(outcome, Err(PutError::Overloaded { .. }))
         }

@@ -121,6 +121,10 @@ impl<S: Storage> Machine<S> {
         let wall_ms = self.desk.now.wall_ms;
         let place = self.place(hint_for);
         let (partition, bucket) = (stretch.partition, &stretch.bucket);
+        if self.turns_away(&from) {
+            let outcome = Err(ReplicaFailure::Overloaded);
+            return self.send(from, Message::ListReply { ticket, outcome }, effects);
+        }
         if !self.may_show(&place, partition, bucket, placement_version) {
             let outcome = Err(ReplicaFailure::NotKept);
             return self.send(from, Message::ListReply { ticket, outcome }, effects);

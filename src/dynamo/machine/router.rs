@@ -287,6 +287,7 @@ impl<S: Storage> Machine<S> {
             Message::ListReply { ticket, outcome } => {
                 self.with_listing(ticket, effects, |listing| match outcome {
                     Ok(listed) => listing.on_reply(&from, listed),
+                    Err(ReplicaFailure::Overloaded) => listing.on_overloaded(&from),
                     Err(_) => listing.on_failure(&from),
                 });
             }

@@ -14,7 +14,7 @@ mod wrapping;
 pub use contract::Names;
 pub use structure::StructureLimits;
 
-use super::engine::FEATURES;
+use super::features::FEATURES;
 use super::upload_error::UploadError;
 use std::borrow::Cow;
 use wasmparser::types::Types;
