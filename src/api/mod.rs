@@ -4,6 +4,7 @@
 //!
 //! Invariant: a request that is refused here has changed nothing.
 
+pub mod access;
 mod activation;
 pub mod backups;
 pub mod batch;

@@ -1,6 +1,7 @@
 //! A client of one node, for the commands.
 
 use super::arguments::Server;
+use crate::client::token::{Bearer, Known, Token};
 use crate::limits::GET_BYTES_MAX;
 use crate::wire::proto::v1::backups_client::BackupsClient;
 use crate::wire::proto::v1::buckets_client::BucketsClient;
@@ -21,6 +22,7 @@ const DECODED_BYTES_MAX: usize = GET_BYTES_MAX;
 #[derive(Debug, Clone)]
 pub struct Connection {
     channel: Channel,
+    bearer: Bearer,
     timeout: Duration,
     trace: bool,
 }
@@ -32,6 +34,7 @@ impl Connection {
         let connection = Self::to(&server.server, timeout).await?;
         Ok(Self {
             trace: server.trace,
+            bearer: Bearer::of(server.credential.load()?),
             ..connection
         })
     }
@@ -47,9 +50,22 @@ impl Connection {
         })?;
         Ok(Self {
             channel,
+            bearer: Bearer::default(),
             timeout,
             trace: false,
         })
+    }
+
+    /// The same connection, on which every request shows a token.
+    pub fn showing(&self, token: Token) -> Self {
+        Self {
+            bearer: Bearer::of(Some(token)),
+            ..self.clone()
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.bearer.on(&self.channel)
     }
 
     /// A request with the deadline of this connection.
@@ -76,23 +92,23 @@ impl Connection {
         answer.map(Response::into_inner)
     }
 
-    pub fn kv(&self) -> KvClient<Channel> {
-        KvClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn kv(&self) -> KvClient<Known> {
+        KvClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn buckets(&self) -> BucketsClient<Channel> {
-        BucketsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn buckets(&self) -> BucketsClient<Known> {
+        BucketsClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn backups(&self) -> BackupsClient<Channel> {
-        BackupsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn backups(&self) -> BackupsClient<Known> {
+        BackupsClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn plugins(&self) -> PluginsClient<Channel> {
-        PluginsClient::new(self.channel.clone())
+    pub fn plugins(&self) -> PluginsClient<Known> {
+        PluginsClient::new(self.known())
     }
 
-    pub fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn cluster(&self) -> ClusterClient<Known> {
+        ClusterClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 }

@@ -6,7 +6,7 @@
 //! Invariant: no node outlives the process that started it.
 
 use super::proxy::Link;
-use crate::config::{Config, MemberConfig, StorageEngine};
+use crate::config::{AccessConfig, Config, MemberConfig, StorageEngine};
 use crate::dynamo::metadata::facts::PROTOCOL_MAX;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
@@ -190,6 +190,7 @@ impl LocalCluster {
             members: members.filter(|_| is_founder).collect(),
             seeds: seeds.collect(),
             join_token_file: Some(self.token_file()),
+            access: AccessConfig::default(),
             weight: 1,
             zone: String::new(),
             routes: others.map(route).collect(),

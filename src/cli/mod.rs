@@ -16,6 +16,7 @@ pub mod conflicts;
 pub mod connection;
 pub mod demo;
 pub mod dev;
+pub mod dev_arguments;
 pub mod explain;
 mod inspection;
 pub mod key_value;
@@ -30,6 +31,8 @@ pub mod reaping;
 pub mod repair;
 mod scrub;
 pub mod serve;
+pub mod token_arguments;
+pub mod tokens;
 pub mod watch;
 
 use crate::storage::durability;
@@ -83,6 +86,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Explain { bucket, key } => explain::run(bucket, key, &server).await,
         Command::Backup(backup) => backup::run(backup, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,
+        Command::Token(token) => tokens::run(token, server.json),
     }
 }
 

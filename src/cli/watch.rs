@@ -2,14 +2,18 @@
 
 use super::arguments::{Server, Watch};
 use super::output::readable;
-use crate::client::cluster::Client;
+use crate::client::cluster::{Client, Options};
 use crate::client::watch::Event;
 use serde_json::json;
 use std::io::Write as _;
 
 /// Prints what changes until it is ended, or nobody reads it any more.
 pub async fn run(asked: Watch, server: &Server) -> anyhow::Result<()> {
-    let client = Client::connect([&server.server]).await?;
+    let options = Options {
+        token: server.credential.load()?,
+        ..Options::default()
+    };
+    let client = Client::with_options([&server.server], options).await?;
     let mut watch = client.watch(&asked.bucket).await?;
     eprintln!("watching {}", asked.bucket);
     let mut output = std::io::stdout();

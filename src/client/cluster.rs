@@ -24,6 +24,7 @@ use super::error::Error;
 use super::membership::Fresh;
 use super::placement::url;
 use super::remembered::Remembered;
+use super::token::Token;
 use super::watch::Watch;
 use crate::limits::{CLIENT_REFRESH_MS, DEADLINE_DEFAULT_MS};
 use rand::seq::SliceRandom as _;
@@ -41,6 +42,8 @@ pub struct Options {
     pub deadline: Duration,
     /// Between two downloads of the ring while nothing looks stale.
     pub refresh_interval: Duration,
+    /// Shown to every node with every request; for clusters that have to know who asks.
+    pub token: Option<Token>,
 }
 
 impl Default for Options {
@@ -49,6 +52,7 @@ impl Default for Options {
             addresses: BTreeMap::new(),
             deadline: Duration::from_millis(DEADLINE_DEFAULT_MS),
             refresh_interval: Duration::from_millis(CLIENT_REFRESH_MS),
+            token: None,
         }
     }
 }
@@ -98,7 +102,8 @@ impl Client {
     ) -> Result<Self, Error> {
         let mut seeds: Vec<Arc<str>> = seeds.into_iter().map(|seed| url(seed.as_ref())).collect();
         seeds.shuffle(&mut rand::rng());
-        let fresh = Fresh::start(seeds, options.addresses, options.refresh_interval).await?;
+        let interval = options.refresh_interval;
+        let fresh = Fresh::start(seeds, options.addresses, interval, options.token).await?;
         Ok(Self {
             fresh: Arc::new(fresh),
             deadline: options.deadline,

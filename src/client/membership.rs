@@ -9,6 +9,7 @@ use super::error::Error;
 use super::nodes::{Line, Nodes};
 use super::placement::Placement;
 use super::retry::judge_get;
+use super::token::Token;
 use crate::dynamo::names::{BucketName, Key};
 use crate::limits::{
     CLIENT_BUCKETS_MAX, CLIENT_REFRESH_GAP_MS, CLIENT_RING_TIMEOUT_MS, MEMBERS_MAX, N_MAX,
@@ -56,8 +57,9 @@ impl Fresh {
         seeds: Vec<Arc<str>>,
         addresses: BTreeMap<String, String>,
         interval: Duration,
+        token: Option<Token>,
     ) -> Result<Self, Error> {
-        let nodes = Nodes::default();
+        let nodes = Nodes::showing(token);
         let placement = download(&nodes, seeds.clone(), &addresses).await?;
         let membership = Arc::new(Membership {
             nodes,

@@ -14,11 +14,13 @@ pub mod nodes;
 pub mod placement;
 pub mod remembered;
 pub mod retry;
+pub mod token;
 pub mod value;
 pub mod watch;
 
 pub use bucket::{Bucket, Delete, Get, Put};
 pub use cluster::{Client, Options, Session};
 pub use error::Error;
+pub use token::Token;
 pub use value::{Context, Found, Read, Value, Written};
 pub use watch::{Event, Watch};

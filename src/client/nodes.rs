@@ -5,6 +5,7 @@
 //! Invariant: one connection for each address, with bounded requests on it; a node that fails is asked last
 //! until its time is up, not never.
 
+use super::token::{Bearer, Known, Token};
 use crate::limits::{
     CLIENT_AVOID_MS, CLIENT_AVOID_MS_MAX, CLIENT_CONNECT_MS, CLIENT_REQUESTS_PER_NODE_MAX,
     CLIENT_RING_BYTES_MAX, GET_BYTES_MAX,
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 /// A node that says nothing, not even to a ping, is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -24,6 +25,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The connections of one client.
 #[derive(Debug, Default)]
 pub struct Nodes {
+    bearer: Bearer,
     /// Guards the list; never held over an await.
     lines: Mutex<BTreeMap<Arc<str>, Arc<Line>>>,
 }
@@ -31,7 +33,7 @@ pub struct Nodes {
 /// The connection to one address.
 #[derive(Debug)]
 pub struct Line {
-    channel: Channel,
+    channel: Known,
     /// A request holds one while it is under way.
     pub places: Arc<Semaphore>,
     /// Guards two numbers; never held over an await.
@@ -51,6 +53,14 @@ struct Health {
 pub struct AddressError(pub String);
 
 impl Nodes {
+    /// To nodes that are shown this token, if there is one.
+    pub fn showing(token: Option<Token>) -> Self {
+        Self {
+            bearer: Bearer::of(token),
+            ..Self::default()
+        }
+    }
+
     fn lines(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Line>>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -60,7 +70,7 @@ impl Nodes {
         if let Some(line) = self.lines().get(url) {
             return Ok(Arc::clone(line));
         }
-        let line = Arc::new(Line::open(url)?);
+        let line = Arc::new(Line::open(url, &self.bearer)?);
         let mut lines = self.lines();
         Ok(Arc::clone(lines.entry(Arc::clone(url)).or_insert(line)))
     }
@@ -77,7 +87,7 @@ impl Nodes {
 }
 
 impl Line {
-    fn open(url: &str) -> Result<Self, AddressError> {
+    fn open(url: &str, bearer: &Bearer) -> Result<Self, AddressError> {
         let endpoint = Endpoint::from_shared(url.to_owned());
         let endpoint = endpoint.map_err(|_| AddressError(url.to_owned()))?;
         let endpoint = endpoint
@@ -87,17 +97,17 @@ impl Line {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel: bearer.on(&endpoint.connect_lazy()),
             places: Arc::new(Semaphore::new(CLIENT_REQUESTS_PER_NODE_MAX)),
             health: Mutex::default(),
         })
     }
 
-    pub fn kv(&self) -> KvClient<Channel> {
+    pub fn kv(&self) -> KvClient<Known> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(GET_BYTES_MAX)
     }
 
-    pub fn cluster(&self) -> ClusterClient<Channel> {
+    pub fn cluster(&self) -> ClusterClient<Known> {
         ClusterClient::new(self.channel.clone()).max_decoding_message_size(CLIENT_RING_BYTES_MAX)
     }
 

@@ -4,6 +4,7 @@
 //!
 //! Invariant: after `stop` returns no task or thread of the node runs, and all that was applied is synced.
 
+use super::access::keep_reading;
 use super::clock::Clock;
 use super::commit::{Committer, Committing};
 use super::dialing::Exchange;
@@ -38,6 +39,7 @@ use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
+use crate::security::access::Access;
 use crate::storage::space::{Space, Watermark};
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -68,6 +70,7 @@ pub struct Node {
     pub guests: Arc<Guests>,
     pub shadows: Arc<Shadows>,
     pub scrubber: Arc<Scrubber>,
+    pub access: Arc<Access>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     disk_full: AtomicBool,
@@ -128,6 +131,7 @@ impl Node {
             guests: foundation.guests,
             shadows,
             scrubber: Arc::new(scrubber),
+            access: foundation.access,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -159,6 +163,7 @@ impl Node {
         };
         tasks.spawn(meet_everybody(self.config.clone(), exchange, stop.clone()));
         tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
+        tasks.spawn(keep_reading(Arc::clone(&self.access), stop.clone()));
         tasks
     }
 

@@ -4,4 +4,13 @@
 //!
 //! Invariant: a name that stands here was proven by a certificate or a token, never only claimed.
 
+pub mod access;
+pub mod audit;
+pub mod book;
+pub mod caller;
 pub mod connection;
+pub mod moment;
+pub mod policy;
+pub mod roles;
+mod tables;
+pub mod tokens;

@@ -141,7 +141,10 @@ async fn open_sources(
         anyhow::ensure!(!node.address.is_empty(), why());
         let url = format!("http://{}", node.address);
         let timeout = Duration::from_millis(server.timeout_ms);
-        let connection = Connection::to(&url, timeout).await.with_context(why)?;
+        let mut connection = Connection::to(&url, timeout).await.with_context(why)?;
+        if let Some(token) = server.credential.load()? {
+            connection = connection.showing(token);
+        }
         let buckets = create.buckets.clone();
         sources.push(Source::new(node.node.clone(), connection, buckets));
     }
