@@ -6,6 +6,8 @@
 //! Invariant: the relations between bounds are checked by the compiler, at the foot of the file.
 
 // Paths of their own, so that the core also compiles where it is included file by file.
+#[path = "limits/access.rs"]
+pub mod access;
 #[path = "limits/guest.rs"]
 mod guest;
 #[path = "limits/operations.rs"]

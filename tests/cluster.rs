@@ -5,6 +5,8 @@
 //!
 //! Invariant: a test waits for conditions, never for time; its deadlines are generous and only end a failure.
 
+#[path = "cluster/access.rs"]
+mod access;
 #[path = "cluster/authors.rs"]
 mod authors;
 #[path = "cluster/backups.rs"]

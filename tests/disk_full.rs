@@ -78,6 +78,7 @@ async fn check_engine(storage: StorageEngine) {
         wiring: Wiring::Links,
         storage,
         settings: vec![("REJOIN_FOREGROUND_P99_MS", "3000".to_owned())],
+        certificates: Vec::new(),
     };
     let cluster = LocalCluster::start(plan).await.expect("the nodes start");
     let process = cluster.process(0);

@@ -1,5 +1,6 @@
 //! `rejoin.v1.Kv`.
 
+use super::access::permission::{Permission, each, each_put};
 use super::batch::{Item, Replies, answer_all};
 use super::condition;
 use super::deadline::{asked_ms, timeout_ms};
@@ -90,11 +91,13 @@ impl Kv for KvService {
         request: Request<Streaming<proto::GetRequest>>,
     ) -> Result<Response<Self::BatchGetStream>, Status> {
         use proto::batch_get_reply::Outcome;
-        let service = self.clone();
+        let (service, permission) = (self.clone(), Permission::of(&request)?);
         self.batch(request, move |item| {
             let (service, index) = (service.clone(), item.index);
+            let permission = permission.clone();
             async move {
-                let outcome = match service.get_one(item.request, item.timeout_ms).await {
+                let serve = |asked| service.get_one(asked, item.timeout_ms);
+                let outcome = match each(&permission, item.request, serve).await {
                     Ok(response) => Outcome::Response(response),
                     Err(status) => Outcome::Error(status::of_item(&status)),
                 };
@@ -111,11 +114,13 @@ impl Kv for KvService {
         request: Request<Streaming<proto::PutRequest>>,
     ) -> Result<Response<Self::BatchPutStream>, Status> {
         use proto::batch_put_reply::Outcome;
-        let service = self.clone();
+        let (service, permission) = (self.clone(), Permission::of(&request)?);
         self.batch(request, move |item| {
             let (service, index) = (service.clone(), item.index);
+            let permission = permission.clone();
             async move {
-                let outcome = match service.put_one(item.request, item.timeout_ms).await {
+                let serve = |asked| service.put_one(asked, item.timeout_ms);
+                let outcome = match each_put(&permission, item.request, serve).await {
                     Ok(response) => Outcome::Response(response),
                     Err(status) => Outcome::Error(status::of_item(&status)),
                 };

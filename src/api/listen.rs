@@ -5,6 +5,8 @@
 //!
 //! Invariant: connections, streams, headers, messages and waiting are bounded on each.
 
+use super::access::guards::Guarded;
+use super::access::threshold::Threshold;
 use super::backups::BackupsService;
 use super::buckets::BucketsService;
 use super::cluster::ClusterService;
@@ -36,11 +38,11 @@ use tonic_health::server::HealthReporter;
 
 /// What reflection lists: the descriptors also hold the service of the other listener.
 const SERVED: [&str; 7] = [
-    <KvServer<KvService> as NamedService>::NAME,
-    <BucketsServer<BucketsService> as NamedService>::NAME,
-    <PluginsServer<PluginsService> as NamedService>::NAME,
-    <ClusterServer<ClusterService> as NamedService>::NAME,
-    <BackupsServer<BackupsService> as NamedService>::NAME,
+    <KvServer<Guarded<KvService>> as NamedService>::NAME,
+    <BucketsServer<Guarded<BucketsService>> as NamedService>::NAME,
+    <PluginsServer<Guarded<PluginsService>> as NamedService>::NAME,
+    <ClusterServer<Guarded<ClusterService>> as NamedService>::NAME,
+    <BackupsServer<Guarded<BackupsService>> as NamedService>::NAME,
     "grpc.health.v1.Health",
     "grpc.reflection.v1.ServerReflection",
 ];
@@ -81,20 +83,20 @@ pub async fn serve_clients(
         .register_encoded_file_descriptor_set(DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
-    let kv = KvServer::new(KvService::new(Arc::clone(&node)))
+    let kv = KvServer::new(Guarded(KvService::new(Arc::clone(&node))))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(KV_ENCODED_BYTES_MAX);
-    let buckets = BucketsServer::new(BucketsService {
+    let buckets = BucketsServer::new(Guarded(BucketsService {
         node: Arc::clone(&node),
-    })
+    }))
     .max_decoding_message_size(DECODED_BYTES_MAX)
     .max_encoding_message_size(ENCODED_BYTES_MAX);
-    let plugins = PluginsServer::new(PluginsService {
+    let plugins = PluginsServer::new(Guarded(PluginsService {
         node: Arc::clone(&node),
-    })
+    }))
     .max_decoding_message_size(DECODED_BYTES_MAX)
     .max_encoding_message_size(ENCODED_BYTES_MAX);
-    let backups = BackupsServer::new(BackupsService::new(Arc::clone(&node)))
+    let backups = BackupsServer::new(Guarded(BackupsService::new(Arc::clone(&node))))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(2 * ENCODED_BYTES_MAX); // A whole catalog, and more.
     let door = Door::Clients(Arc::clone(&node.transport));
@@ -103,7 +105,8 @@ pub async fn serve_clients(
         stop.await;
         feed.close(); // Watchers would keep their connections open for ever.
     };
-    let cluster = ClusterServer::new(ClusterService { node })
+    let threshold = Threshold::new(Arc::clone(&node.access));
+    let cluster = ClusterServer::new(Guarded(ClusterService { node }))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(KV_ENCODED_BYTES_MAX); // It explains keys of any size.
     let serving = Server::builder()
@@ -118,6 +121,7 @@ pub async fn serve_clients(
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .max_connection_age(CONNECTION_AGE_MAX)
         .max_connection_age_grace(CONNECTION_GRACE)
+        .layer(threshold)
         .add_service(health_service)
         .add_service(reflection)
         .add_service(InterceptedService::new(kv, intercept))
@@ -134,7 +138,7 @@ pub async fn serve_clients(
 
 /// Says whether the node serves, as a whole and its keys; never ends.
 async fn report_health(node: Arc<Node>, health: HealthReporter) -> Infallible {
-    let kv = <KvServer<KvService> as NamedService>::NAME;
+    let kv = <KvServer<Guarded<KvService>> as NamedService>::NAME;
     if !node.has_cluster() {
         for service in ["", kv] {
             health
@@ -170,7 +174,7 @@ pub async fn serve_peers(
     listener: TcpListener,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
-    let door = Door::Peers(Arc::clone(&node.transport));
+    let door = Door::Peers(Arc::clone(&node.transport), Arc::clone(&node.access));
     let peer = PeerServer::new(node.peer_service())
         .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);

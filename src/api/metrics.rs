@@ -4,6 +4,7 @@
 //!
 //! Invariant: connections are few and end after a while, so that nobody keeps others from looking.
 
+use super::access::metrics::write_access;
 use super::cluster::ClusterService;
 use crate::node::guests::meter;
 use crate::node::metrics::text::{Kind, Page};
@@ -58,6 +59,7 @@ async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
     write_counters(&node, &mut page).await;
     write_repairs(&node, &mut page).await;
     write_cluster(&node, &mut page);
+    write_access(&node.access, &mut page);
     write_disk(&node, &mut page);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page.finish())
 }

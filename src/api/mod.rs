@@ -5,6 +5,7 @@
 //! Invariant: a request that is refused here has changed nothing.
 
 mod accepted;
+pub mod access;
 mod activation;
 pub mod backups;
 pub mod batch;

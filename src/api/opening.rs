@@ -8,6 +8,7 @@
 
 use super::accepted::{Connection, FirstWords, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
+use crate::security::access::Access;
 use crate::security::connection::ConnectionInfo;
 use crate::security::names::{NamingError, client_of, node_of};
 use crate::security::transport::Transport;
@@ -32,11 +33,11 @@ const TLS_HANDSHAKE: u8 = 0x16;
 /// Before another try, when the process has run out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Who is let in by a listener.
+/// Who is let in by a listener, and where it is written down who is not.
 #[derive(Clone)]
 pub enum Door {
     Clients(Arc<Transport>),
-    Peers(Arc<Transport>),
+    Peers(Arc<Transport>, Arc<Access>),
 }
 
 impl Door {
@@ -44,26 +45,25 @@ impl Door {
     fn config(&self) -> Option<Arc<ServerConfig>> {
         match self {
             Self::Clients(transport) => transport.clients(),
-            Self::Peers(transport) => Some(Arc::clone(&transport.peers()?.listening)),
+            Self::Peers(transport, _) => Some(Arc::clone(&transport.peers()?.listening)),
         }
     }
 
     fn name(&self, certificate: &CertificateDer<'_>) -> Result<String, NamingError> {
         match self {
             Self::Clients(_) => client_of(certificate),
-            Self::Peers(_) => node_of(certificate).map(|node| node.to_string()),
+            Self::Peers(..) => node_of(certificate).map(|node| node.to_string()),
         }
     }
 
-    /// Who was turned away, for those who look after the cluster.
+    /// Tells who was turned away, to those who look after the cluster.
     fn refused(&self, remote: SocketAddr, why: &Refusal) {
-        let event = match self {
-            Self::Clients(_) => "client-refused",
-            Self::Peers(_) => "peer-refused",
-        };
-        match why {
-            Refusal::Broken(error) => tracing::debug!(event, %remote, %error),
-            why => tracing::warn!(target: "rejoin::audit", event, %remote, why = why.to_string()),
+        match (self, why) {
+            (_, Refusal::Broken(error)) => tracing::debug!(%remote, %error, "not opened"),
+            (Self::Clients(_), why) => {
+                tracing::warn!(%remote, why = why.to_string(), "a client was refused");
+            }
+            (Self::Peers(_, access), why) => access.refused_peer(Some(remote), &why.to_string()),
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
 use crate::node::registry::RegistryError;
 use crate::node::server::Node;
+use crate::security::audit::AuditError;
+use crate::security::caller::Refusal;
 use crate::wasm::upload_error::UploadError;
 use crate::wire::bucket::PropertiesDecodeError;
 use crate::wire::key_value::RequestDecodeError;
@@ -297,4 +299,30 @@ pub fn not_now(reason: &str, error: impl ToString) -> Status {
 /// Somebody else was faster.
 pub fn overtaken(error: impl ToString) -> Status {
     status(Code::Aborted, "OVERTAKEN", Some("not-stored"), error)
+}
+
+/// A caller who is not known, or known and without the role; `role` and `bucket` are said to programs.
+pub fn of_refusal(refusal: &Refusal) -> Status {
+    let code = match refusal.is_of_identity() {
+        true => Code::Unauthenticated,
+        false => Code::PermissionDenied,
+    };
+    let facts = [
+        ("outcome", Some("not-stored")),
+        ("role", refusal.role()),
+        ("bucket", refusal.bucket()),
+    ];
+    let facts = facts.into_iter();
+    let facts = facts.filter_map(|(name, fact)| Some((name.to_owned(), fact?.to_owned())));
+    let details =
+        ErrorDetails::with_error_info(refusal.reason(), DOMAIN, facts.collect::<HashMap<_, _>>());
+    Status::with_error_details(code, refusal.to_string(), details)
+}
+
+/// What an administrator does has to be written down first.
+pub fn of_audit(error: AuditError) -> Status {
+    let error = format!(
+        "nothing was done, because the audit log of this node cannot be written: {error}; make room where it lies, or ask another node"
+    );
+    status(Code::Unavailable, "AUDIT", Some("not-stored"), error)
 }

@@ -13,7 +13,8 @@ use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 use tonic::{Response, Status};
 use tracing::Instrument as _;
 
-const REQUEST_ID: &str = "x-request-id";
+/// The header that names a request.
+pub const REQUEST_ID: &str = "x-request-id";
 const TRACE: &str = "rejoin-trace";
 
 /// Serves a request under its name.
@@ -53,7 +54,7 @@ pub async fn traced<T>(
 }
 
 /// The client's name for its request, if it is one; else a new one.
-fn request_id(metadata: &MetadataMap) -> String {
+pub fn request_id(metadata: &MetadataMap) -> String {
     let given = metadata.get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let is_good = |id: &&str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);

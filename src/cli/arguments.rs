@@ -4,8 +4,10 @@ pub use super::author_arguments::{BuildPlugin, NewPlugin, TestPlugin};
 use super::backup_arguments::Backup;
 use super::certificate_arguments::{Certificate, Trust};
 pub use super::cluster_arguments::{Cluster, Commit, Policy};
+pub use super::dev_arguments::Dev;
 use super::plugin_arguments::Versions;
 pub use super::serve_arguments::Serve;
+use super::token_arguments::{Credential, Token};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -42,6 +44,8 @@ pub struct Server {
     pub json: bool,
     #[command(flatten)]
     pub trust: Trust,
+    #[command(flatten)]
+    pub credential: Credential,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,23 +81,9 @@ pub enum Command {
     /// Make certificates for nodes and clients.
     #[command(subcommand)]
     Cert(Certificate),
-}
-
-#[derive(Debug, Args)]
-pub struct Dev {
-    /// Play the shopping-cart story: a real conflict, merged by an uploaded plugin. Then exit.
-    #[arg(long)]
-    pub demo: bool,
-    /// Folder of the nodes' data; made if it is missing, taken up if it is there.
-    /// [default: ./rejoin-dev, or with --demo a temporary one]
-    #[arg(long, value_name = "FOLDER")]
-    pub data: Option<PathBuf>,
-    /// Client port of the first node; the others follow, their peer ports are 100 higher. 0: any free ones.
-    #[arg(long, default_value_t = 7001, value_name = "PORT")]
-    pub port: u16,
-    /// Number of nodes.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9), value_name = "COUNT")]
-    pub nodes: u16,
+    /// Make tokens for callers, and check the file that says what they may do.
+    #[command(subcommand)]
+    Token(Token),
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 use super::arguments::Server;
 use crate::client::tls::{Tls, endpoint};
+use crate::client::token::{Bearer, Known, Token};
 use crate::limits::GET_BYTES_MAX;
 use crate::wire::proto::v1::backups_client::BackupsClient;
 use crate::wire::proto::v1::buckets_client::BucketsClient;
@@ -22,6 +23,7 @@ const DECODED_BYTES_MAX: usize = GET_BYTES_MAX;
 #[derive(Debug, Clone)]
 pub struct Connection {
     channel: Channel,
+    bearer: Bearer,
     timeout: Duration,
     trace: bool,
 }
@@ -39,6 +41,7 @@ impl Connection {
         let connection = Self::secured(url, timeout, tls.as_ref()).await?;
         Ok(Self {
             trace: server.trace,
+            bearer: Bearer::of(server.credential.load()?),
             ..connection
         })
     }
@@ -58,9 +61,22 @@ impl Connection {
         })?;
         Ok(Self {
             channel,
+            bearer: Bearer::default(),
             timeout,
             trace: false,
         })
+    }
+
+    /// The same connection, on which every request shows a token.
+    pub fn showing(&self, token: Token) -> Self {
+        Self {
+            bearer: Bearer::of(Some(token)),
+            ..self.clone()
+        }
+    }
+
+    fn known(&self) -> Known {
+        self.bearer.on(&self.channel)
     }
 
     /// A request with the deadline of this connection.
@@ -87,23 +103,23 @@ impl Connection {
         answer.map(Response::into_inner)
     }
 
-    pub fn kv(&self) -> KvClient<Channel> {
-        KvClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn kv(&self) -> KvClient<Known> {
+        KvClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn buckets(&self) -> BucketsClient<Channel> {
-        BucketsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn buckets(&self) -> BucketsClient<Known> {
+        BucketsClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn backups(&self) -> BackupsClient<Channel> {
-        BackupsClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn backups(&self) -> BackupsClient<Known> {
+        BackupsClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 
-    pub fn plugins(&self) -> PluginsClient<Channel> {
-        PluginsClient::new(self.channel.clone())
+    pub fn plugins(&self) -> PluginsClient<Known> {
+        PluginsClient::new(self.known())
     }
 
-    pub fn cluster(&self) -> ClusterClient<Channel> {
-        ClusterClient::new(self.channel.clone()).max_decoding_message_size(DECODED_BYTES_MAX)
+    pub fn cluster(&self) -> ClusterClient<Known> {
+        ClusterClient::new(self.known()).max_decoding_message_size(DECODED_BYTES_MAX)
     }
 }

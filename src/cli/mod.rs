@@ -18,6 +18,7 @@ pub mod conflicts;
 pub mod connection;
 pub mod demo;
 pub mod dev;
+pub mod dev_arguments;
 pub mod explain;
 mod inspection;
 pub mod key_value;
@@ -34,6 +35,8 @@ pub mod repair;
 mod scrub;
 pub mod serve;
 pub mod serve_arguments;
+pub mod token_arguments;
+pub mod tokens;
 pub mod watch;
 
 use crate::storage::durability;
@@ -88,6 +91,7 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
         Command::Backup(backup) => backup::run(backup, &server).await,
         Command::Cluster(cluster) => cluster::run(cluster, &server).await,
         Command::Cert(asked) => certificates::run(asked, server.json),
+        Command::Token(token) => tokens::run(token, server.json),
     }
 }
 

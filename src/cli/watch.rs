@@ -11,6 +11,7 @@ use std::io::Write as _;
 pub async fn run(asked: Watch, server: &Server) -> anyhow::Result<()> {
     let options = Options {
         tls: server.trust.load()?,
+        token: server.credential.load()?,
         ..Options::default()
     };
     let client = Client::with_options([&server.server], options).await?;

@@ -25,6 +25,7 @@ use super::membership::Fresh;
 use super::placement::url;
 use super::remembered::Remembered;
 use super::tls::Tls;
+use super::token::Token;
 use super::watch::Watch;
 use crate::limits::{CLIENT_REFRESH_MS, DEADLINE_DEFAULT_MS};
 use rand::seq::SliceRandom as _;
@@ -44,6 +45,8 @@ pub struct Options {
     pub refresh_interval: Duration,
     /// How connections are secured; none: in plain text.
     pub tls: Option<Tls>,
+    /// Shown to every node with every request; for clusters that have to know who asks.
+    pub token: Option<Token>,
 }
 
 impl Default for Options {
@@ -53,6 +56,7 @@ impl Default for Options {
             deadline: Duration::from_millis(DEADLINE_DEFAULT_MS),
             refresh_interval: Duration::from_millis(CLIENT_REFRESH_MS),
             tls: None,
+            token: None,
         }
     }
 }
@@ -105,6 +109,7 @@ impl Client {
             deadline,
             refresh_interval,
             tls,
+            token,
         } = options;
         let scheme = match tls {
             Some(_) => "https",
@@ -113,7 +118,7 @@ impl Client {
         let seeds = seeds.into_iter().map(|seed| url(seed.as_ref(), scheme));
         let mut seeds: Vec<Arc<str>> = seeds.collect();
         seeds.shuffle(&mut rand::rng());
-        let fresh = Fresh::start(seeds, addresses, refresh_interval, tls).await?;
+        let fresh = Fresh::start(seeds, addresses, refresh_interval, (tls, token)).await?;
         Ok(Self {
             fresh: Arc::new(fresh),
             deadline,

@@ -10,6 +10,7 @@ use super::nodes::{Line, Nodes};
 use super::placement::Placement;
 use super::retry::judge_get;
 use super::tls::Tls;
+use super::token::Token;
 use crate::dynamo::names::{BucketName, Key};
 use crate::limits::{
     CLIENT_BUCKETS_MAX, CLIENT_REFRESH_GAP_MS, CLIENT_RING_TIMEOUT_MS, MEMBERS_MAX, N_MAX,
@@ -57,9 +58,9 @@ impl Fresh {
         seeds: Vec<Arc<str>>,
         addresses: BTreeMap<String, String>,
         interval: Duration,
-        tls: Option<Tls>,
+        (tls, token): (Option<Tls>, Option<Token>),
     ) -> Result<Self, Error> {
-        let nodes = Nodes::secured(tls);
+        let nodes = Nodes::secured(tls, token);
         let placement = download(&nodes, seeds.clone(), &addresses).await?;
         let membership = Arc::new(Membership {
             nodes,

@@ -15,6 +15,7 @@ pub mod placement;
 pub mod remembered;
 pub mod retry;
 pub mod tls;
+pub mod token;
 pub mod value;
 pub mod watch;
 
@@ -22,5 +23,6 @@ pub use bucket::{Bucket, Delete, Get, Put};
 pub use cluster::{Client, Options, Session};
 pub use error::Error;
 pub use tls::Tls;
+pub use token::Token;
 pub use value::{Context, Found, Read, Value, Written};
 pub use watch::{Event, Watch};

@@ -6,6 +6,7 @@
 //! until its time is up, not never.
 
 use super::tls::{AddressError, Tls, endpoint};
+use super::token::{Bearer, Known, Token};
 use crate::limits::{
     CLIENT_AVOID_MS, CLIENT_AVOID_MS_MAX, CLIENT_CONNECT_MS, CLIENT_REQUESTS_PER_NODE_MAX,
     CLIENT_RING_BYTES_MAX, GET_BYTES_MAX,
@@ -16,7 +17,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
-use tonic::transport::Channel;
 
 /// A node that says nothing, not even to a ping, is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
@@ -26,6 +26,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Nodes {
     tls: Option<Tls>,
+    bearer: Bearer,
     /// Guards the list; never held over an await.
     lines: Mutex<BTreeMap<Arc<str>, Arc<Line>>>,
 }
@@ -33,7 +34,7 @@ pub struct Nodes {
 /// The connection to one address.
 #[derive(Debug)]
 pub struct Line {
-    channel: Channel,
+    channel: Known,
     /// A request holds one while it is under way.
     pub places: Arc<Semaphore>,
     /// Guards two numbers; never held over an await.
@@ -48,10 +49,11 @@ struct Health {
 }
 
 impl Nodes {
-    /// No connections yet; those to come are secured like this.
-    pub fn secured(tls: Option<Tls>) -> Self {
+    /// No connections yet; those to come are secured like this, and shown this token.
+    pub fn secured(tls: Option<Tls>, token: Option<Token>) -> Self {
         Self {
             tls,
+            bearer: Bearer::of(token),
             lines: Mutex::default(),
         }
     }
@@ -65,7 +67,7 @@ impl Nodes {
         if let Some(line) = self.lines().get(url) {
             return Ok(Arc::clone(line));
         }
-        let line = Arc::new(Line::open(url, self.tls.as_ref())?);
+        let line = Arc::new(Line::open(url, self.tls.as_ref(), &self.bearer)?);
         let mut lines = self.lines();
         Ok(Arc::clone(lines.entry(Arc::clone(url)).or_insert(line)))
     }
@@ -82,7 +84,7 @@ impl Nodes {
 }
 
 impl Line {
-    fn open(url: &str, tls: Option<&Tls>) -> Result<Self, AddressError> {
+    fn open(url: &str, tls: Option<&Tls>, bearer: &Bearer) -> Result<Self, AddressError> {
         let endpoint = endpoint(url, tls)?
             .connect_timeout(Duration::from_millis(CLIENT_CONNECT_MS))
             .tcp_nodelay(true)
@@ -90,17 +92,17 @@ impl Line {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .keep_alive_while_idle(true);
         Ok(Self {
-            channel: endpoint.connect_lazy(),
+            channel: bearer.on(&endpoint.connect_lazy()),
             places: Arc::new(Semaphore::new(CLIENT_REQUESTS_PER_NODE_MAX)),
             health: Mutex::default(),
         })
     }
 
-    pub fn kv(&self) -> KvClient<Channel> {
+    pub fn kv(&self) -> KvClient<Known> {
         KvClient::new(self.channel.clone()).max_decoding_message_size(GET_BYTES_MAX)
     }
 
-    pub fn cluster(&self) -> ClusterClient<Channel> {
+    pub fn cluster(&self) -> ClusterClient<Known> {
         ClusterClient::new(self.channel.clone()).max_decoding_message_size(CLIENT_RING_BYTES_MAX)
     }
 

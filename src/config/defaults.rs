@@ -2,8 +2,8 @@
 //!
 //! Invariant: every default is within the bounds that `check` demands.
 
-use super::Config;
 use super::storage_engine::StorageEngine;
+use super::{AccessConfig, Config};
 use crate::dynamo::metadata::facts::PROTOCOL_MAX;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
@@ -54,6 +54,7 @@ impl Config {
             converge_quiet_ms: converge_quiet(),
             insecure: true,
             tls: None,
+            access: AccessConfig::default(),
         }
     }
 }

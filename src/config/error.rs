@@ -63,6 +63,10 @@ pub enum ConfigError {
     )]
     TombstoneHorizon { found: u64 },
     #[error(
+        "`client` is {found}, which is not a loopback address, and without `file` in `[access]` everybody who reaches it may do everything; make an access file (docs/security.md), or listen on 127.0.0.0/8 or [::1]"
+    )]
+    OpenToAll { found: SocketAddr },
+    #[error(
         "`{field}` is {found}, which is not a loopback address; without `[tls]` a node listens on 127.0.0.0/8 or [::1] only"
     )]
     NotLoopback {

@@ -4,13 +4,17 @@
 //!
 //! Invariant: a `Config` that exists has been checked as a whole; an error names the field and the fix.
 
+mod access;
 mod defaults;
 mod error;
 mod join_token;
+mod members;
 mod storage_engine;
 mod tls;
 
+pub use access::AccessConfig;
 pub use error::ConfigError;
+pub use members::MemberConfig;
 pub use storage_engine::StorageEngine;
 pub use tls::TlsConfig;
 
@@ -31,20 +35,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// One founding member of a cluster, as the configuration file lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MemberConfig {
-    /// Its name.
-    pub node: String,
-    /// Where this node dials it: `host:port` of its peer listener.
-    pub peer: String,
-    #[serde(default = "defaults::one")]
-    pub weight: u16,
-    #[serde(default)]
-    pub zone: String,
-}
 
 /// The configuration of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +74,9 @@ pub struct Config {
     /// File with the secret that admits nodes to the cluster; readable by its owner alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join_token_file: Option<PathBuf>,
+    /// Who may do what, and where it is written down.
+    #[serde(default)]
+    pub access: AccessConfig,
     /// Capacity relative to other nodes, when this node joins.
     #[serde(default = "defaults::one")]
     pub weight: u16,
@@ -212,6 +205,9 @@ impl Config {
             let variable = format!("REJOIN_{}", name.to_uppercase().replace('.', "_"));
             builder = builder.set_override_option(*name, std::env::var(variable).ok())?;
         }
+        for (variable, name) in access::FROM_ENVIRONMENT {
+            builder = builder.set_override_option(name, std::env::var(variable).ok())?;
+        }
         if let Ok(seeds) = std::env::var("REJOIN_SEEDS") {
             let seeds: Vec<&str> = seeds.split(',').map(str::trim).collect();
             builder = builder.set_override("seeds", seeds)?;
@@ -269,6 +265,7 @@ impl Config {
         if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
             return Err(ConfigError::TombstoneHorizon { found });
         }
+        self.access.check(self.client)?;
         self.check_listeners()
     }
 
@@ -373,16 +370,6 @@ impl Config {
 
     pub fn guest_threads(&self) -> usize {
         or_cores(self.guest_threads).min(64)
-    }
-}
-
-impl MemberConfig {
-    fn member(&self) -> Result<Member, ConfigError> {
-        Ok(Member {
-            id: NodeId::new(&self.node).map_err(ConfigError::Member)?,
-            weight: self.weight,
-            zone: self.zone.clone(),
-        })
     }
 }
 

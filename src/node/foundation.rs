@@ -19,6 +19,7 @@ use crate::dynamo::metadata::facts::{NodeFacts, Speaks};
 use crate::dynamo::metadata::row::{Fact, Subject};
 use crate::dynamo::ring::change::Change;
 use crate::dynamo::ring::partition::Partitions;
+use crate::security::access::Access;
 use crate::security::transport::Transport;
 use crate::wasm::library::{Library, Settings};
 use crate::wasm::workers::Workers;
@@ -46,6 +47,7 @@ pub(super) struct Foundation {
     pub(super) feed: Arc<Feed>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) transport: Arc<Transport>,
+    pub(super) access: Arc<Access>,
 }
 
 impl Foundation {
@@ -83,6 +85,7 @@ impl Foundation {
         let workers = Workers::start(Arc::clone(&library), threads, waiting_max)
             .context("starting the guest threads")?;
         let metrics: Arc<Metrics> = Arc::default();
+        let access = open_access(config)?;
         Ok(Self {
             identity,
             catalog,
@@ -93,6 +96,7 @@ impl Foundation {
             feed: Arc::default(),
             metrics,
             transport,
+            access: Arc::new(access),
         })
     }
 }
@@ -107,4 +111,10 @@ fn founding_catalog(config: &Config) -> anyhow::Result<Catalog> {
         catalog.edit(Subject::Change, Fact::Change(Box::new(change)), first)?;
     }
     Ok(catalog)
+}
+
+fn open_access(config: &Config) -> anyhow::Result<Access> {
+    let audit = config.access.audit_file_in(&config.data);
+    let file = config.access.file.as_deref();
+    Ok(Access::open(file, audit.as_deref(), &config.node)?)
 }

@@ -23,6 +23,7 @@ use crate::dynamo::names::{BucketName, Digest, NodeId};
 use crate::dynamo::replica::merges::as_much_as_fits;
 use crate::dynamo::ring::partition::PartitionId;
 use crate::limits::FUEL_MAX;
+use crate::security::access::Access;
 use crate::security::connection::ConnectionInfo;
 use crate::wire::inspection::{decode_request, encode};
 use crate::wire::proto::peer as proto;
@@ -51,6 +52,7 @@ pub struct PeerService {
     pub plugins: Arc<Plugins>,
     pub shadows: Arc<Shadows>,
     pub inspector: Inspector,
+    pub access: Arc<Access>,
     pub replayer: Replayer,
     pub clock: Clock,
 }
@@ -72,7 +74,8 @@ impl Peer for PeerService {
         let peer = self.identity.check(first.unwrap_or_default())?;
         if let Some(named) = &connection.certificate {
             check_named(&peer, named).inspect_err(|refusal| {
-                refused_peer(&connection, refusal.message());
+                self.access
+                    .refused_peer(connection.remote, refusal.message());
             })?;
         }
         let Some(link) = self.peers.meet(&peer) else {
@@ -237,7 +240,7 @@ impl PeerService {
             return Ok(());
         }
         let why = format!("node {named} is not in this cluster");
-        refused_peer(&connection, &why);
+        self.access.refused_peer(connection.remote, &why);
         Err(Status::permission_denied(why))
     }
 }
@@ -246,15 +249,6 @@ impl PeerService {
 fn connection<T>(request: &Request<T>) -> ConnectionInfo {
     let connection = request.extensions().get::<ConnectionInfo>();
     connection.cloned().unwrap_or_default()
-}
-
-/// A peer was turned away after its handshake.
-fn refused_peer(connection: &ConnectionInfo, why: &str) {
-    let ConnectionInfo {
-        remote,
-        certificate,
-    } = connection;
-    tracing::warn!(target: "rejoin::audit", event = "peer-refused", ?remote, ?certificate, why);
 }
 
 /// What this node found, for another one to add up.

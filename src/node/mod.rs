@@ -4,6 +4,7 @@
 //!
 //! Invariant: a shard never waits for the disk, a peer or a guest; whatever it waits for comes as an event.
 
+mod access;
 mod asking;
 pub mod backups;
 mod binding;

@@ -4,6 +4,7 @@
 //!
 //! Invariant: after `stop` returns no task or thread of the node runs, and all that was applied is synced.
 
+use super::access::keep_reading;
 use super::certificates::keep_fresh;
 use super::clock::Clock;
 use super::commit::Committer;
@@ -39,6 +40,7 @@ use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
+use crate::security::access::Access;
 use crate::security::transport::Transport;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -66,6 +68,7 @@ pub struct Node {
     pub shadows: Arc<Shadows>,
     pub scrubber: Arc<Scrubber>,
     pub transport: Arc<Transport>,
+    pub access: Arc<Access>,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     pub(super) disk_full: AtomicBool,
@@ -127,6 +130,7 @@ impl Node {
             shadows,
             scrubber: Arc::new(scrubber),
             transport: foundation.transport,
+            access: foundation.access,
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),
@@ -160,6 +164,7 @@ impl Node {
         tasks.spawn(keep_fresh(Arc::clone(&self.transport), stop.clone()));
         tasks.spawn(meet_everybody(self.config.clone(), exchange, stop.clone()));
         tasks.spawn(Arc::clone(&self.plugins).keep_ready(stop.clone()));
+        tasks.spawn(keep_reading(Arc::clone(&self.access), stop.clone()));
         tasks
     }
 
@@ -200,6 +205,7 @@ impl Node {
             plugins: Arc::clone(&self.plugins),
             shadows: Arc::clone(&self.shadows),
             inspector: self.inspector(),
+            access: Arc::clone(&self.access),
             replayer: self.replayer(),
             clock: self.clock,
         }

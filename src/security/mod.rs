@@ -4,11 +4,20 @@
 //!
 //! Invariant: a name that stands here was proven by a certificate or a token, never only claimed.
 
+pub mod access;
+pub mod audit;
 pub mod authority;
+pub mod book;
+pub mod caller;
 pub mod connection;
 pub mod files;
+pub mod moment;
 pub mod names;
+pub mod policy;
+pub mod roles;
 pub mod rotation;
+mod tables;
 pub mod tls;
+pub mod tokens;
 pub mod transport;
 pub mod verifier;
