@@ -8,7 +8,7 @@
 //! that resolves against one that returns siblings and against the same merge as native Rust; the way from the start of
 //! an upload to an active resolver; the latencies of one bucket beside another whose plugin burns all of its fuel; and
 //! those of clients while conflicts that nobody reads are merged in the background. Nodes and clients share the
-//! machine, so absolute figures are worth little, ratios more. `docs/performance.md` holds what it printed.
+//! machine, so absolute figures are worth little, ratios more.
 //!
 //! Invariant: a figure is printed only if every answer that went into it was the right one.
 

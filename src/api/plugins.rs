@@ -1,8 +1,7 @@
 //! `rejoin.v1.Plugins`.
 
-use super::{activation, shadow, status, unmerge, uploads};
-use crate::dynamo::metadata::row::PluginFacts;
-use crate::dynamo::names::Digest;
+use super::uploads::{self, encode};
+use super::{activation, shadow, status, unmerge};
 use crate::node::server::Node;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::plugins_server::Plugins;
@@ -119,24 +118,5 @@ impl Plugins for PluginsService {
     ) -> Result<Response<proto::ShadowReportResponse>, Status> {
         let report = shadow::report(&self.node, request.into_inner()).await;
         report.map(Response::new)
-    }
-}
-
-pub(super) fn encode(digest: Digest, facts: &PluginFacts) -> proto::Plugin {
-    proto::Plugin {
-        digest: digest.to_string(),
-        name: facts.name.clone(),
-        version: facts.version.clone(),
-        size_bytes: facts.size_bytes as u64,
-        is_resolver: facts.is_resolver,
-        is_validator: facts.is_validator,
-        laws: facts.laws.clone(),
-        law_check: facts.graded.as_ref().map(|graded| proto::LawCheck {
-            grade: u32::from(graded.grade.number()),
-            cases: graded.cases,
-            fuel_median: graded.fuel_median,
-            fuel_most: graded.fuel_most,
-            finding: graded.finding.clone(),
-        }),
     }
 }

@@ -4,8 +4,8 @@
 //!
 //! Invariant: an upload that is not whole leaves nothing behind.
 
-use super::plugins::encode;
 use super::status;
+use crate::dynamo::metadata::row::PluginFacts;
 use crate::dynamo::names::Digest;
 use crate::node::plugins::PushError;
 use crate::node::server::Node;
@@ -184,5 +184,25 @@ fn check_complete(start: &proto::PushStart, bytes: Bytes) -> Result<Bytes, Statu
                 format!("the bytes that came have the SHA-256 {found}, not the announced one");
             Err(status::invalid("WRONG_DIGEST", error))
         }
+    }
+}
+
+/// A plugin as the catalog knows it.
+pub(super) fn encode(digest: Digest, facts: &PluginFacts) -> proto::Plugin {
+    proto::Plugin {
+        digest: digest.to_string(),
+        name: facts.name.clone(),
+        version: facts.version.clone(),
+        size_bytes: facts.size_bytes as u64,
+        is_resolver: facts.is_resolver,
+        is_validator: facts.is_validator,
+        laws: facts.laws.clone(),
+        law_check: facts.graded.as_ref().map(|graded| proto::LawCheck {
+            grade: u32::from(graded.grade.number()),
+            cases: graded.cases,
+            fuel_median: graded.fuel_median,
+            fuel_most: graded.fuel_most,
+            finding: graded.finding.clone(),
+        }),
     }
 }

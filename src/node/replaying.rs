@@ -7,7 +7,6 @@
 //! Invariant: it stores nothing and changes no other report; a node makes one replay at a time, of bounded length.
 
 use super::registry::Registry;
-use super::server::Node;
 use super::shadows::Report;
 use super::store::Store;
 use crate::dynamo::bucket::{Binding, Properties};
@@ -52,24 +51,12 @@ pub enum ReplayError {
 /// What is needed to replay.
 #[derive(Clone)]
 pub struct Replayer {
-    me: NodeId,
-    store: Store,
-    library: Arc<Library>,
-    registry: Arc<Registry>,
+    pub(super) me: NodeId,
+    pub(super) store: Store,
+    pub(super) library: Arc<Library>,
+    pub(super) registry: Arc<Registry>,
     /// Held over the replay.
-    turn: Arc<Mutex<()>>,
-}
-
-impl Node {
-    pub fn replayer(&self) -> Replayer {
-        Replayer {
-            me: self.id().clone(),
-            store: self.store.clone(),
-            library: Arc::clone(self.plugins.library()),
-            registry: Arc::clone(&self.registry),
-            turn: Arc::clone(&self.guests.replay),
-        }
-    }
+    pub(super) turn: Arc<Mutex<()>>,
 }
 
 impl Replayer {

@@ -288,6 +288,7 @@ async fn a_resolver_that_is_tried_is_reported_where_it_differs_and_changes_nothi
         }
         let asked = proto::ShadowReportRequest {
             bucket: "carts".to_owned(),
+            replay: false,
         };
         let asked = nodes[1].connection.plugins().shadow_report(asked).await;
         report = asked.expect("a report").into_inner();
