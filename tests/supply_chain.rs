@@ -142,8 +142,9 @@ fn cargo_deny_is_told_the_same() {
 }
 
 fn is_ours(name: &str) -> bool {
-    const OURS: [&str; 11] = [
+    const OURS: [&str; 12] = [
         "rejoin",
+        "rejoin-fuzz",
         "automerge-document",
         "cart-validator",
         "contract",

@@ -92,7 +92,8 @@ impl Shard {
             Arc::new(Placement::still(ring))
         });
         let placement = Arc::clone(placement);
-        let machine = Machine::new(node("a"), Incarnation(9), Memory::default(), placement);
+        // The messages of the seeds name the actors of this very life, as only a node that lies does.
+        let machine = Machine::new(node("a"), Incarnation(1), Memory::default(), placement);
         let mut shard = Self { machine, now_ms: 0 };
         let table = BucketTable::from([(bucket(), Properties::default())]);
         shard.step(Event::Buckets(Arc::new(table)));

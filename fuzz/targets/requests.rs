@@ -189,7 +189,6 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let watch = proto::WatchRequest {
         bucket: carts(),
         position: watch::Position(vec![(7, 3)]).encode(),
-        ..proto::WatchRequest::default()
     };
     let create = proto::CreateBucketRequest {
         bucket: carts(),
