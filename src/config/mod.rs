@@ -7,6 +7,7 @@
 mod defaults;
 mod error;
 mod join_token;
+mod listeners;
 mod storage_engine;
 mod tls;
 

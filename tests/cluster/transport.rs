@@ -305,7 +305,9 @@ async fn command_line(stage: &Secured) {
     let shown = ["--ca", &ca, "--cert", &certificate, "--key", &key];
     succeeds(&[&get[..], &shown].concat()).await;
     let backup = file("all.backup");
-    let create = ["backup", "create", &backup, "--server", &url, "--ca", &ca];
+    let create = [
+        "backup", "create", "--out", &backup, "--server", &url, "--ca", &ca,
+    ];
     succeeds(&create).await;
     let refused = fails(&get).await;
     assert!(refused.contains("--ca"), "{refused}");
