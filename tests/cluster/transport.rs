@@ -411,7 +411,7 @@ async fn a_peer_gets_in_only_as_the_node_that_its_certificate_names() {
         (
             "the node's for clients",
             showing("n2/n2"),
-            "not signed by an authority",
+            "does not allow extended key usage for client authentication",
         ),
     ];
     for (case, tls, logged) in cases {
