@@ -59,6 +59,7 @@ impl Reopened {
             wiring: Wiring::Links,
             storage,
             settings: settings.into(),
+            certificates: Vec::new(),
         };
         let cluster = LocalCluster::start(plan).await.expect("the nodes start");
         let reopened = Self { cluster, folder };

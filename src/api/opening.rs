@@ -100,7 +100,9 @@ impl From<io::Error> for Refusal {
         match inner {
             None => Self::Broken(error),
             Some(Error::NoCertificatesPresented) => Self::NoCertificate,
-            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => Self::Stranger,
+            Some(Error::InvalidCertificate(
+                CertificateError::UnknownIssuer | CertificateError::BadSignature,
+            )) => Self::Stranger,
             Some(Error::InvalidMessage(_)) => Self::PlainText,
             Some(error) => Self::Handshake(error.clone()),
         }

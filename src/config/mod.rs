@@ -8,6 +8,7 @@ mod access;
 mod defaults;
 mod error;
 mod join_token;
+mod listeners;
 mod members;
 mod storage_engine;
 mod tls;

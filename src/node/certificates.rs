@@ -4,28 +4,47 @@
 //!
 //! Invariant: a change of the files breaks no connection that is open.
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::dynamo::names::NodeId;
 use crate::limits::transport::KEYS_INTERVAL_MS;
 use crate::security::names::PEER_HOST;
+use crate::security::tls::TlsError;
 use crate::security::transport::Transport;
 use crate::security::verifier::PeerVerifier;
-use anyhow::Context as _;
+use rustls::server::VerifierBuilderError;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 
+/// Why a node does not start on its certificates. Nothing was made on the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("`[tls]`: {0}")]
+    Tls(#[from] TlsError),
+}
+
+/// Why there is no connection to a peer. A retry is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("`peer_ca`: {0}")]
+    Authorities(#[from] VerifierBuilderError),
+    #[error(transparent)]
+    Transport(#[from] tonic::transport::Error),
+}
+
 /// What the configuration says of certificates, read and checked.
-pub fn load(config: &Config) -> anyhow::Result<Transport> {
+pub fn load(config: &Config) -> Result<Transport, LoadError> {
     let Some(files) = config.transport_files()? else {
         tracing::warn!(
             "this node is insecure: plain text, and whoever is on this machine may read and write everything"
         );
         return Ok(Transport::insecure());
     };
-    Transport::load(config.node_id()?, files).context("`[tls]`")
+    Ok(Transport::load(config.node_id()?, files)?)
 }
 
 /// Looks at the files every few seconds and on SIGHUP, until told to stop.
@@ -67,7 +86,7 @@ pub async fn connect(
     transport: &Transport,
     endpoint: Endpoint,
     expected: Option<&NodeId>,
-) -> anyhow::Result<Connected> {
+) -> Result<Connected, ConnectError> {
     let Some(keys) = transport.peers() else {
         return Ok(Connected {
             channel: endpoint.connect().await?,

@@ -128,7 +128,7 @@ struct Complaint {
 impl Complaint {
     /// Whether it is of that kind.
     fn about(&mut self, target: &Target, address: &str, error: String) -> bool {
-        let is_refusal = ["certificate", "handshake", "alert"]
+        let is_refusal = ["certificate", "alert", "corrupt message"]
             .iter()
             .any(|word| error.contains(word));
         match is_refusal && error != self.last {

@@ -15,6 +15,7 @@ use rcgen::{
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
+use sha2::{Digest as _, Sha256};
 use std::time::{Duration, SystemTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 
@@ -30,11 +31,14 @@ pub enum Realm {
 }
 
 impl Realm {
-    fn subject(self) -> &'static str {
-        match self {
-            Self::Clients => "rejoin client authority",
-            Self::Peers => "rejoin peer authority",
-        }
+    /// Two authorities never have the same subject, so that a stranger's certificate is told to be one, and not to be forged.
+    fn subject(self, key: &KeyPair) -> String {
+        let whose = match self {
+            Self::Clients => "client",
+            Self::Peers => "peer",
+        };
+        let hash = Sha256::digest(key.public_key_raw());
+        format!("rejoin {whose} authority {}", hex::encode(&hash[..8]))
     }
 }
 
@@ -68,15 +72,15 @@ pub struct Authority {
 /// A new authority of a realm.
 pub fn found(realm: Realm, days: u32) -> Result<Issued, IssueError> {
     let key = KeyPair::generate()?;
-    let certificate = of_authority(realm, days).self_signed(&key)?;
+    let certificate = of_authority(realm, &key, days).self_signed(&key)?;
     Ok(Issued {
         certificate: certificate.pem(),
         key: key.serialize_pem(),
     })
 }
 
-fn of_authority(realm: Realm, days: u32) -> CertificateParams {
-    let mut params = valid_for(days, realm.subject());
+fn of_authority(realm: Realm, key: &KeyPair, days: u32) -> CertificateParams {
+    let mut params = valid_for(days, &realm.subject(key));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -97,9 +101,10 @@ impl Authority {
     /// One that `found` made, from its files.
     pub fn load(realm: Realm, certificate: &[u8], key: &str) -> Result<Self, IssueError> {
         let certificate = CertificateDer::from_pem_slice(certificate);
+        let key = KeyPair::from_pem(key)?;
         Ok(Self {
             // Only the name and the key matter to a signature.
-            issuer: Issuer::new(of_authority(realm, 1), KeyPair::from_pem(key)?),
+            issuer: Issuer::new(of_authority(realm, &key, 1), key),
             certificate: certificate.map_err(|error| IssueError::Unreadable(error.to_string()))?,
         })
     }

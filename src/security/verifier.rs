@@ -14,6 +14,7 @@ use rustls::{
     CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore,
     SignatureScheme,
 };
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 /// Believes one node, and only it.
@@ -24,12 +25,15 @@ pub struct PeerVerifier {
     node: OnceLock<NodeId>,
 }
 
-/// Somebody else than expected.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("its certificate is that of node {found}, not of {expected}")]
-pub struct OtherNode {
-    pub found: NodeId,
-    pub expected: NodeId,
+/// Why the certificate is not the right one. rustls shows it by its `Debug`.
+#[derive(thiserror::Error)]
+#[error("{0}")]
+struct Refused(String);
+
+impl fmt::Debug for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 impl PeerVerifier {
@@ -67,14 +71,13 @@ impl ServerCertVerifier for PeerVerifier {
         let verified =
             self.authorities
                 .verify_server_cert(certificate, intermediates, host, ocsp, now)?;
-        let found = node_of(certificate).map_err(refused)?;
+        let found = node_of(certificate).map_err(|why| refused(why.to_string()))?;
         let expected = self.node.get_or_init(|| found.clone());
         match found == *expected {
             true => Ok(verified),
-            false => Err(refused(OtherNode {
-                found,
-                expected: expected.clone(),
-            })),
+            false => Err(refused(format!(
+                "its certificate is that of node {found}, not of {expected}"
+            ))),
         }
     }
 
@@ -103,8 +106,9 @@ impl ServerCertVerifier for PeerVerifier {
     }
 }
 
-fn refused(why: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(why))))
+fn refused(why: String) -> Error {
+    let why = Arc::new(Refused(why));
+    Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
 }
 
 #[cfg(test)]

@@ -305,7 +305,9 @@ async fn command_line(stage: &Secured) {
     let shown = ["--ca", &ca, "--cert", &certificate, "--key", &key];
     succeeds(&[&get[..], &shown].concat()).await;
     let backup = file("all.backup");
-    let create = ["backup", "create", &backup, "--server", &url, "--ca", &ca];
+    let create = [
+        "backup", "create", "--out", &backup, "--server", &url, "--ca", &ca,
+    ];
     succeeds(&create).await;
     let refused = fails(&get).await;
     assert!(refused.contains("--ca"), "{refused}");
@@ -409,7 +411,7 @@ async fn a_peer_gets_in_only_as_the_node_that_its_certificate_names() {
         (
             "the node's for clients",
             showing("n2/n2"),
-            "not signed by an authority",
+            "does not allow extended key usage for client authentication",
         ),
     ];
     for (case, tls, logged) in cases {
