@@ -3,61 +3,13 @@
 //! Invariant: every default is within the bounds that `check` demands.
 
 use super::storage_engine::StorageEngine;
-use super::{AccessConfig, Config};
 use crate::dynamo::metadata::facts::PROTOCOL_MAX;
 use crate::limits::{
     ANTI_ENTROPY_INTERVAL_MS_DEFAULT, CONVERGE_QUIET_MS_DEFAULT, FOREGROUND_P99_MS_DEFAULT,
     HINT_BYTES_MAX, HINT_RETRY_MS, HINTS_MAX, PARTITIONS_DEFAULT, PLUGIN_BYTES_DEFAULT, PROBE_MS,
     REAP_INTERVAL_MS_DEFAULT, STAND_IN_AFTER_MS, SUSPECT_MS, TOMBSTONE_HORIZON_MS_DEFAULT,
 };
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-
-impl Config {
-    /// Of an insecure node about which nothing else is chosen. It names no other node yet: `check` refuses it.
-    pub fn plain(node: String, data: PathBuf) -> Self {
-        Self {
-            cluster: cluster(),
-            node,
-            data,
-            storage: storage(),
-            client: client(),
-            peer: peer(),
-            metrics: None,
-            advertise_client: None,
-            advertise_peer: None,
-            members: Vec::new(),
-            seeds: Vec::new(),
-            join_token_file: None,
-            weight: one(),
-            zone: String::new(),
-            routes: BTreeMap::new(),
-            partitions: partitions(),
-            shards: 0,
-            guest_threads: 0,
-            plugin_bytes_max: plugin_bytes(),
-            cache_bytes: cache_bytes(),
-            quarantine: yes(),
-            anti_entropy_interval_ms: anti_entropy_interval(),
-            foreground_p99_ms: foreground_p99(),
-            suspect_ms: suspect(),
-            probe_ms: probe(),
-            stand_in_after_ms: stand_in_after(),
-            hint_retry_ms: hint_retry(),
-            hints_max: hints_max(),
-            hint_bytes_max: hint_bytes_max(),
-            clock_offset_ms: 0,
-            protocol_max: protocol(),
-            reap_interval_ms: reap_interval(),
-            tombstone_horizon_ms: tombstone_horizon(),
-            converge_quiet_ms: converge_quiet(),
-            insecure: true,
-            tls: None,
-            access: AccessConfig::default(),
-        }
-    }
-}
 
 pub fn one() -> u16 {
     1

@@ -10,6 +10,7 @@ mod error;
 mod join_token;
 mod listeners;
 mod members;
+mod plain;
 mod storage_engine;
 mod tls;
 

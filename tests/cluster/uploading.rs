@@ -134,7 +134,7 @@ async fn more_uploads_at_a_time_than_there_may_be_are_turned_away() {
         uploads.push(upload(&node, &bytes).await.expect("it is taken"));
     }
     let refused = upload(&node, &resolver("surplus", KEEP)).await;
-    let refused = refused.err().expect("there is no place");
+    let refused = refused.expect_err("there is no place");
     assert_eq!(refused.code(), Code::ResourceExhausted);
     assert_eq!(error_info(&refused).0, "UPLOADS");
     drop(compiler);

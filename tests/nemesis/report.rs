@@ -2,8 +2,8 @@
 //!
 //! Judges nothing. An operation belongs to every fault that was in force when it began.
 
-use super::checker::{BLIND, LAST_WRITE, Verdict};
-use super::history::{Line, Outcome, Record};
+use super::checker::{BLIND, Finding, LAST_WRITE, Verdict};
+use super::history::{Action, Line, Outcome, Record};
 use super::operations::{self, Operation};
 use super::schedule::{Fault, Kind};
 use std::collections::BTreeMap;
@@ -51,6 +51,7 @@ impl Tally {
 pub fn print(lines: &[Line], verdict: &Verdict) {
     let operations = operations::of(lines);
     let strikes = strikes(lines);
+    print_sum(lines, &operations, verdict);
     print_operations(&operations);
     print_faults(lines, &operations, &strikes);
     print_notes(lines);
@@ -74,13 +75,32 @@ pub fn print(lines: &[Line], verdict: &Verdict) {
     }
 }
 
+/// The figures that are published, in one line.
+fn print_sum(lines: &[Line], operations: &[Operation], verdict: &Verdict) {
+    let seconds = lines.last().map_or(0, |line| line.at_us / 1_000_000);
+    let windows = lines
+        .iter()
+        .filter(|line| matches!(line.record, Record::Healed { .. }));
+    let writes = operations.iter().filter(|one| {
+        one.action != Action::Read && ![LAST_WRITE, BLIND].contains(&one.bucket.as_str())
+    });
+    let acknowledged = writes.filter(|one| one.success().is_some()).count();
+    let is_loss = |one: &&Finding| matches!(one, Finding::Lost { .. });
+    let lost = verdict.findings.iter().filter(is_loss).count();
+    println!(
+        "{} operations in {seconds} s, {} windows; of {acknowledged} acknowledged writes that must not be lost, lost: {lost}",
+        operations.len(),
+        windows.count()
+    );
+}
+
 fn print_operations(operations: &[Operation]) {
     let mut by_bucket: BTreeMap<(&str, &str), Tally> = BTreeMap::new();
     for operation in operations {
         let what = match operation.action {
-            super::history::Action::Read => "reads",
-            super::history::Action::Add(_) => "puts",
-            super::history::Action::Delete(_) => "deletes",
+            Action::Read => "reads",
+            Action::Add(_) => "puts",
+            Action::Delete(_) => "deletes",
         };
         for place in [(operation.bucket.as_str(), what), ("all", what)] {
             by_bucket

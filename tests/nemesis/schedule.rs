@@ -130,12 +130,15 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// Whether clients of the victims cannot expect an answer: the node is out of order, or alone on its side of a cut, where
-    /// no two copies can be reached.
+    /// Whether clients of the victims cannot expect an answer: the node is out of order, or so alone that it reaches no
+    /// second copy.
     pub fn silences_victims(kind: Kind, victims: &[usize]) -> bool {
         match kind.class() {
             Class::Change => false,
-            Class::Network => kind == Kind::Cut && victims.len() == 1,
+            Class::Network => match kind {
+                Kind::Cut => victims.len() == 1,
+                _ => kind == Kind::OneWay,
+            },
             _ => true,
         }
     }

@@ -28,6 +28,7 @@ mod pressure;
 mod puts;
 mod reaping;
 mod restores;
+mod seating;
 mod serving;
 mod storing;
 mod sweeping;

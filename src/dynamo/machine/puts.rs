@@ -3,11 +3,8 @@
 //! Dynamo 4.5, 4.6. Invariant: the local copy has the write before any other replica is sent it.
 
 use super::super::bucket::{Properties, check_durable};
-use super::super::coordinator::durable::Durable;
 use super::super::coordinator::forward::{Forward, Resort};
-use super::super::coordinator::panel::Panel;
 use super::super::coordinator::put::{self, Origin, Put};
-use super::super::coordinator::quorum::Needed;
 use super::super::coordinator::request::{PutError, PutReply, PutRequest};
 use super::super::coordinator::seat::Errand;
 use super::super::coordinator::unmerge::Unmerged;
@@ -21,6 +18,7 @@ use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
 use super::router::Machine;
+use super::seating::needed;
 use crate::limits::{PUT_STRAGGLERS_MS, SHARD_WAITING_MAX};
 
 /// A put that was let in: by which rules it goes, and to whom.
@@ -116,54 +114,6 @@ impl<S: Storage> Machine<S> {
         let time = (self.desk.now.monotonic, deadline);
         let put = Put::start(origin, request, properties, me, (drawn, place), time);
         self.desk.open(deadline, Conversation::Put(Box::new(put)))
-    }
-
-    /// Who is asked for a put that this node coordinates in this place.
-    fn panel(
-        &self,
-        request: &PutRequest,
-        properties: &Properties,
-        seats: Seats,
-        place: &Place,
-    ) -> Panel {
-        let needed = needed(request, properties);
-        let asked = (request.dw, request.ack);
-        let durable = Durable::of(asked, properties, needed.answers, &self.me);
-        let panel =
-            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
-        match place {
-            Place::Hint(home) => panel.led_by(&self.me, home),
-            Place::Home => panel,
-        }
-    }
-
-    /// Draws the panel of a put again if the owners have changed since: its guest took a while, and who owns the key
-    /// now has to get the write. `false` if this node may no longer make its dot.
-    pub(super) fn is_still_seated(&mut self, ticket: Ticket) -> bool {
-        let hash = self.view.placement.hash();
-        let Some(put) = self.desk.put(ticket) else {
-            return false;
-        };
-        if put.drawn_by(hash) {
-            return true;
-        }
-        let (request, place) = (put.request.clone(), put.place().clone());
-        let Some(properties) = self.view.properties(&request.key) else {
-            return true; // A bucket that was removed meanwhile is for those to notice who store.
-        };
-        let seats = self.view.seats(&request.key, properties.n);
-        let is_primary = seats.primaries.contains(&self.me);
-        let is_seated = match &place {
-            Place::Home => is_primary,
-            Place::Hint(home) => !is_primary && seats.primaries.contains(home),
-        };
-        if is_seated {
-            let panel = self.panel(&request, &properties, seats, &place);
-            if let Some(put) = self.desk.put(ticket) {
-                put.redraw(panel, hash);
-            }
-        }
-        is_seated
     }
 
     pub(super) fn with_put(
@@ -389,13 +339,5 @@ impl<S: Storage> Machine<S> {
             question,
             timeout_ms,
         });
-    }
-}
-
-/// Whose acknowledgements a put waits for.
-fn needed(request: &PutRequest, properties: &Properties) -> Needed {
-    Needed {
-        answers: request.w.unwrap_or(properties.w),
-        primaries: request.pw.unwrap_or(properties.pw),
     }
 }
