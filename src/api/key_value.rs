@@ -10,7 +10,7 @@ use super::status;
 use super::traced::traced;
 use super::watch::{self, Events};
 use crate::dynamo::bucket::Ack;
-use crate::dynamo::coordinator::request::{PutReply, PutRequest};
+use crate::dynamo::coordinator::request::{GetError, PutError, PutReply, PutRequest};
 use crate::limits::BATCHES_MAX;
 use crate::node::metrics::Operation;
 use crate::node::server::Node;
@@ -178,6 +178,9 @@ impl KvService {
         let request = wire::decode_get(request).map_err(status::of_request)?;
         let key = request.key.clone();
         let reply = self.node.get(request, timeout_ms).await;
+        if matches!(reply, Err(GetError::NoSuchBucket(_))) {
+            status::check_heard(&self.node)?;
+        }
         let reply = reply.map_err(status::of_get)?;
         Ok(proto::GetResponse {
             ring_hash: self.node.snapshot().placement.hash(),
@@ -261,6 +264,9 @@ impl KvService {
             return Err(status::invalid("NOT_DURABLE", error));
         }
         let reply = self.node.put(request, timeout_ms).await;
+        if matches!(reply, Err(PutError::NoSuchBucket(_))) {
+            status::check_heard(&self.node)?;
+        }
         Ok(*reply.map_err(status::of_put)?)
     }
 }

@@ -58,6 +58,7 @@ pub async fn page(
     };
     let half_time = begun + Duration::from_millis(timeout_ms / 2);
     match walk.run(half_time).await {
+        Err(GetError::NoSuchBucket(_)) if !node.registry.has_heard() => Err(status::no_news()),
         Err(error) if walk.reached == asked.from => Err(status::of_get(error)),
         // What was found is a page; the next one meets the same trouble, if it is still there.
         Err(_) | Ok(()) => Ok(walk.into_response()),

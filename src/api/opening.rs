@@ -61,7 +61,7 @@ impl Door {
         match (self, why) {
             (_, Refusal::Broken(error)) => tracing::debug!(%remote, %error, "not opened"),
             (Self::Clients(_), why) => {
-                tracing::warn!(%remote, why = why.to_string(), "a client was refused");
+                tracing::warn!(event = "client-refused", %remote, why = why.to_string());
             }
             (Self::Peers(_, access), why) => access.refused_peer(Some(remote), &why.to_string()),
         }

@@ -275,6 +275,21 @@ pub fn no_cluster() -> Status {
     status(Code::Unavailable, "NO_CLUSTER", Some("not-stored"), error)
 }
 
+/// Before a node says that there is no such bucket: it has to have heard from the others what there is.
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+pub fn check_heard(node: &Node) -> Result<(), Status> {
+    match node.registry.has_heard() {
+        true => Ok(()),
+        false => Err(no_news()),
+    }
+}
+
+/// A node that has just started may lack what the others know.
+pub fn no_news() -> Status {
+    let error = "this node does not know the bucket, and has not heard from another member since it started; try again, or ask another node";
+    status(Code::Unavailable, "NO_NEWS", Some("not-stored"), error)
+}
+
 /// What is edited on a node without a cluster would be known to nobody, and lost when it finds one.
 #[allow(clippy::result_large_err)] // Its callers return it as it is.
 pub fn check_editable(node: &Node) -> Result<(), Status> {

@@ -267,8 +267,8 @@ impl Config {
         if !(TOMBSTONE_HORIZON_MS_MIN..=TOMBSTONE_HORIZON_MS_MAX).contains(&found) {
             return Err(ConfigError::TombstoneHorizon { found });
         }
-        self.access.check(self.client)?;
-        self.check_listeners()
+        self.check_listeners()?;
+        self.access.check(self.client)
     }
 
     /// Fields that are numbers within bounds: name, value, least, most.

@@ -7,7 +7,7 @@
 use super::clock::Clock;
 use super::inbox::{Input, Progress};
 use super::peers::Peers;
-use super::registry::{Desk, Order, Registry, RegistryError, connected};
+use super::registry::{Agreement, Desk, Order, Registry, RegistryError, connected};
 use super::store::Store;
 use super::switchboard::Switchboard;
 use crate::dynamo::membership::snapshot::{Effect, Identity, Stage};
@@ -221,7 +221,9 @@ impl Office {
                 Effect::Tell(what) => tracing::info!("{what}"),
             }
         }
-        self.desk.agreeing.send_replace(self.steward.agreeing());
+        let agreeing = self.steward.agreeing();
+        let note = |noted: &mut Agreement| noted.note(agreeing);
+        self.desk.agreeing.send_modify(note);
         let suspected = self.steward.suspected(self.clock.now());
         self.desk.suspected.send_replace(suspected);
         Ok(())

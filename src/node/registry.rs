@@ -50,9 +50,23 @@ pub struct Registry {
     peers: Arc<Peers>,
     orders: mpsc::Sender<Order>,
     current: watch::Receiver<Arc<Snapshot>>,
-    /// Nodes whose catalog equals this one's.
-    agreeing: watch::Receiver<usize>,
+    agreeing: watch::Receiver<Agreement>,
     suspected: watch::Receiver<Suspected>,
+}
+
+/// Nodes whose catalog equals this one's, this one among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Agreement {
+    now: usize,
+    /// At any time since the node started.
+    most: usize,
+}
+
+impl Agreement {
+    pub(super) fn note(&mut self, now: usize) {
+        self.now = now;
+        self.most = self.most.max(now);
+    }
 }
 
 /// Whom the nodes do not reach: by name, who says so, and for how many milliseconds.
@@ -88,7 +102,7 @@ pub(super) enum Order {
 pub(super) struct Desk {
     pub(super) orders: mpsc::Receiver<Order>,
     pub(super) publish: watch::Sender<Arc<Snapshot>>,
-    pub(super) agreeing: watch::Sender<usize>,
+    pub(super) agreeing: watch::Sender<Agreement>,
     pub(super) suspected: watch::Sender<Suspected>,
 }
 
@@ -96,7 +110,7 @@ pub(super) struct Desk {
 pub(super) fn connected(first: Arc<Snapshot>, peers: Arc<Peers>) -> (Registry, Desk) {
     let (send_orders, orders) = mpsc::channel(ORDERS_MAX);
     let (publish, current) = watch::channel(first);
-    let (agreeing, agreed) = watch::channel(1);
+    let (agreeing, agreed) = watch::channel(Agreement { now: 1, most: 1 });
     let (suspecting, suspected) = watch::channel(Suspected::new());
     let registry = Registry {
         peers,
@@ -117,6 +131,12 @@ pub(super) fn connected(first: Arc<Snapshot>, peers: Arc<Peers>) -> (Registry, D
 impl Registry {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.borrow().clone()
+    }
+
+    /// Whether another node has had the same catalog since this one started, or there is no other one. Before, it may
+    /// lack what was created while it was away, or had another disk.
+    pub fn has_heard(&self) -> bool {
+        self.agreeing.borrow().most > 1 || self.snapshot().placement.nodes().len() <= 1
     }
 
     pub fn catalog(&self) -> Arc<Catalog> {
@@ -222,10 +242,10 @@ impl Registry {
         let nodes = self.snapshot().placement.nodes().len();
         let total = nodes.min(1 + self.peers.connected().len());
         let mut agreeing = self.agreeing.clone();
-        let all = agreeing.wait_for(|count| *count >= total);
+        let all = agreeing.wait_for(|agreeing| agreeing.now >= total);
         // Whoever is not reached by then learns it later.
         drop(tokio::time::timeout(SPREAD_TIMEOUT, all).await);
-        let agreeing = *self.agreeing.borrow();
+        let agreeing = self.agreeing.borrow().now;
         agreeing.min(nodes)
     }
 }

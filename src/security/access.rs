@@ -75,7 +75,7 @@ struct Seen {
 impl Access {
     /// Somebody who is no node of this cluster came to the listener of the nodes.
     pub fn refused_peer(&self, remote: Option<SocketAddr>, why: &str) {
-        tracing::warn!(?remote, why, "a peer was refused");
+        tracing::warn!(event = "peer-refused", ?remote, why);
         if let Some(audit) = &self.audit {
             audit.refused_peer(remote, why);
         }

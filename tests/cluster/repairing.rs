@@ -1,10 +1,11 @@
 //! Anti-entropy between real processes: what a node lost comes back without a read, and then nothing is written.
 
-use super::stage::{Node, PATIENCE, Stage, rejoin_binary, until};
+use super::stage::{Node, PATIENCE, Stage, error_info, getting, putting, rejoin_binary, until};
 use rejoin::wire::proto::v1 as proto;
 use std::process::Stdio;
 use tokio::process::Command;
 use tokio::time::timeout;
+use tonic::Code;
 
 const KEYS: usize = 60;
 
@@ -29,6 +30,34 @@ async fn repair_now(stage: &Stage, place: usize) -> serde_json::Value {
 
 async fn counter(node: &Node, name: &str) -> u64 {
     node.status().await.counters[name]
+}
+
+#[tokio::test]
+async fn a_founder_on_an_empty_disk_that_hears_nobody_does_not_say_that_there_is_no_bucket() {
+    let mut stage = Stage::of(3).await;
+    let nodes = stage.nodes().await;
+    nodes[0].create("notes", proto::Properties::default()).await;
+    nodes[0].put("notes", "key", "kept").await;
+    stage.kill(2).await;
+    std::fs::remove_dir_all(stage.cluster.folder(2)).expect("the folder was there");
+    stage.cluster.isolate(2);
+    stage.restart(2).await;
+    let wiped = stage.node(2).await;
+    let got = wiped.try_get(getting("notes", "key")).await;
+    let put = wiped.try_put(putting("notes", "key", "blind")).await;
+    let refused = [got.map(drop), put.map(drop)];
+    for refused in refused.map(|outcome| outcome.expect_err("it knows of no bucket")) {
+        assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+        assert_eq!(error_info(&refused).0, "NO_NEWS");
+    }
+    stage.cluster.rejoin(2);
+    until("the node has heard of its bucket", async || {
+        wiped.try_get(getting("notes", "key")).await.is_ok()
+    })
+    .await;
+    let nothing = wiped.try_get(getting("nothing", "key")).await;
+    assert_eq!(nothing.expect_err("there is none").code(), Code::NotFound);
+    stage.end().await;
 }
 
 #[tokio::test]

@@ -299,6 +299,8 @@ impl Node {
         match self.connection.buckets().describe(asked).await {
             Ok(reply) => reply.into_inner().bucket?.properties,
             Err(status) if status.code() == Code::NotFound => None,
+            // It has not heard from the others yet.
+            Err(status) if error_info(&status).0 == "NO_NEWS" => None,
             Err(status) => panic!("{status}"),
         }
     }

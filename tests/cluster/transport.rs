@@ -98,6 +98,13 @@ impl Registry {
         Tls::trusting(self.text("authority/client-ca.crt")).expect("an authority")
     }
 
+    /// What a client shows whose certificate was made into this folder.
+    fn shown_by(&self, name: &str, folder: &str) -> Tls {
+        let [certificate, key] =
+            ["crt", "key"].map(|end| self.text(&format!("{folder}/{name}.{end}")));
+        self.tls().showing(certificate, key)
+    }
+
     /// A peer's certificate and key.
     fn identity(&self, pair: &str) -> Identity {
         let certificate = self.text(&format!("{pair}.crt"));
@@ -129,11 +136,37 @@ struct Secured {
     registry: Registry,
     cluster: LocalCluster,
     count: usize,
+    /// What the test itself shows to the nodes.
+    tls: Tls,
 }
 
 impl Secured {
     async fn of(count: usize, spares: usize) -> Self {
         let registry = Registry::new().await;
+        let tls = registry.tls();
+        Self::with(registry, (count, spares), tls, Vec::new()).await
+    }
+
+    /// Nodes that ask who comes: the operator may do everything, anna writes notes, and the test is the operator.
+    async fn asking() -> Self {
+        let registry = Registry::new().await;
+        registry.client("operator", "operator").await;
+        let book = registry.path("access.toml");
+        let text = "[callers.operator]\nadmin = true\n[callers.anna]\n\
+                    grants = [{ bucket = \"notes\", may = [\"read\", \"write\"] }]\n";
+        std::fs::write(&book, text).expect("written");
+        std::fs::set_permissions(&book, std::fs::Permissions::from_mode(0o600)).expect("set");
+        let asks = vec![("REJOIN_ACCESS_FILE", book.display().to_string())];
+        let tls = registry.shown_by("operator", "operator");
+        Self::with(registry, (3, 0), tls, asks).await
+    }
+
+    async fn with(
+        registry: Registry,
+        (count, spares): (usize, usize),
+        tls: Tls,
+        more: Vec<(&'static str, String)>,
+    ) -> Self {
         let mut certificates = Vec::new();
         for number in 1..=count + spares {
             let name = format!("n{number}");
@@ -152,7 +185,9 @@ impl Secured {
             storage: StorageEngine::Sled,
             settings: settings
                 .map(|(name, value)| (name, value.to_owned()))
-                .into(),
+                .into_iter()
+                .chain(more)
+                .collect(),
             certificates,
         };
         let cluster = LocalCluster::start(plan).await.expect("the cluster starts");
@@ -160,6 +195,7 @@ impl Secured {
             registry,
             cluster,
             count,
+            tls,
         };
         secured.all_connected().await;
         secured
@@ -172,9 +208,13 @@ impl Secured {
     }
 
     async fn node(&self, place: usize) -> Node {
+        self.node_for(place, &self.tls).await
+    }
+
+    /// As somebody else sees it.
+    async fn node_for(&self, place: usize, tls: &Tls) -> Node {
         let url = self.cluster.url(place);
-        let tls = self.registry.tls();
-        let connection = Connection::secured(&url, REQUEST_TIMEOUT, Some(&tls)).await;
+        let connection = Connection::secured(&url, REQUEST_TIMEOUT, Some(tls)).await;
         Node {
             connection: connection.expect("the node takes connections"),
         }
@@ -794,7 +834,17 @@ async fn a_wrong_tls_table_is_refused_with_its_fix_and_makes_no_folder() {
     let members = "[[members]]\nnode = \"n1\"\npeer = \"127.0.0.1:1\"\n";
     let near = "client = \"127.0.0.1:0\"\npeer = \"127.0.0.1:0\"\n";
     let far = "client = \"0.0.0.0:0\"\npeer = \"127.0.0.1:0\"\n";
-    let cases: [(&str, String, &[&str]); 11] = [
+    let named =
+        "client = \"0.0.0.0:0\"\nadvertise_client = \"db1.example:7001\"\npeer = \"127.0.0.1:0\"\n";
+    let cases: [(&str, String, &[&str]); 12] = [
+        (
+            named,
+            table(&tls),
+            &[
+                "everybody who reaches it may do everything",
+                "make an access file",
+            ],
+        ),
         (
             near,
             String::new(),
@@ -873,4 +923,49 @@ async fn a_wrong_tls_table_is_refused_with_its_fix_and_makes_no_folder() {
         }
         assert!(!data.exists(), "{rest}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_names_a_caller_of_the_access_file_and_a_strange_peer_is_written_down() {
+    let stage = Secured::asking().await;
+    let operator = stage.node(0).await;
+    for bucket in ["notes", "secrets"] {
+        operator.create(bucket, proto::Properties::default()).await;
+    }
+    for name in ["anna", "stranger"] {
+        stage.registry.client(name, name).await;
+    }
+    let anna = stage.registry.shown_by("anna", "anna");
+    let anna = stage.node_for(1, &anna).await;
+    let put = anna.try_put(putting("notes", "key", "from anna")).await;
+    assert!(put.is_ok(), "{put:?}");
+    let refused = anna.try_put(putting("secrets", "key", "from anna")).await;
+    assert_eq!(
+        refused.expect_err("no grant").code(),
+        Code::PermissionDenied
+    );
+    let stranger = stage.registry.shown_by("stranger", "stranger");
+    for tls in [stranger, stage.registry.tls()] {
+        let unknown = stage.node_for(2, &tls).await;
+        let refused = unknown
+            .try_put(putting("notes", "key", "from nobody"))
+            .await;
+        assert_eq!(
+            refused.expect_err("not known").code(),
+            Code::Unauthenticated
+        );
+    }
+    let mut plain = TcpStream::connect(stage.peer_address(0).await)
+        .await
+        .expect("it listens");
+    plain.write_all(b"hello").await.expect("it is sent");
+    let audit = stage.registry.path("cluster/n1/audit.log");
+    until("the audit log tells of the strange peer", async || {
+        let lines = std::fs::read_to_string(&audit).unwrap_or_default();
+        lines
+            .lines()
+            .any(|line| line.contains("\"peer-refused\"") && line.contains("plain text"))
+    })
+    .await;
+    stage.end().await;
 }

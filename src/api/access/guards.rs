@@ -13,7 +13,7 @@ use super::super::plugins::PluginsService;
 use super::super::traced::{REQUEST_ID, request_id};
 use super::asked::Asked;
 use super::permission::Permission;
-use super::recording::AboutPlugin;
+use super::recording::{AboutPlugin, Record};
 use crate::security::roles::Role;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::backups_server::Backups;
@@ -125,7 +125,6 @@ guard! { Plugins of PluginsService {
     shadow_report(proto::ShadowReportRequest) -> ShadowReportResponse;
 } streams {
     unmerge(proto::UnmergeRequest) -> UnmergeStream;
-    upload(Streaming<proto::PushRequest>) -> UploadStream;
 } rest {
     async fn push(
         &self,
@@ -140,6 +139,15 @@ guard! { Plugins of PluginsService {
             Ok(response)
         })
         .await
+    }
+
+    type UploadStream = <PluginsService as Plugins>::UploadStream;
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<proto::PushRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        pass_upload(request, |request| self.0.upload(request)).await
     }
 
     async fn activate(
@@ -267,4 +275,61 @@ where
         });
         Box::pin(checked) as Events<T>
     }))
+}
+
+/// The same for an upload: the log is told which plugin it was, or why it ended, before the client is.
+async fn pass_upload<Q: Asked, F>(
+    request: Request<Q>,
+    serve: impl FnOnce(Request<Q>) -> F,
+) -> Result<Response<Events<proto::UploadProgress>>, Status>
+where
+    F: Future<Output = Result<Response<Events<proto::UploadProgress>>, Status>>,
+{
+    let permission = Permission::of(&request)?;
+    permission.admit(request.get_ref())?;
+    let id = request_id(request.metadata());
+    let mut record = match permission.line(request.get_ref(), &id) {
+        None => None,
+        Some(line) => Some(permission.begin(line).await?),
+    };
+    let events = match serve(request).await {
+        Ok(response) => response.into_inner(),
+        Err(refused) => {
+            let outcome: Result<Response<()>, Status> = Err(refused.clone());
+            end(record.take(), outcome).await;
+            return Err(refused);
+        }
+    };
+    let told = futures_util::stream::unfold((events, record), async |(mut events, mut record)| {
+        let event = events.next().await?;
+        if let Some(outcome) = outcome_of(&event) {
+            end(record.take(), outcome).await;
+        }
+        Some((event, (events, record)))
+    });
+    Ok(Response::new(Box::pin(told)))
+}
+
+async fn end(record: Option<Record>, outcome: Result<Response<()>, Status>) {
+    if let Some(record) = record {
+        let line = record.last_line(&outcome);
+        record.end(line).await;
+    }
+}
+
+/// How an upload ended; none as long as it goes on.
+fn outcome_of(
+    event: &Result<proto::UploadProgress, Status>,
+) -> Option<Result<Response<()>, Status>> {
+    match event {
+        Err(status) => Some(Err(status.clone())),
+        Ok(progress) => {
+            let plugin = progress.pushed.as_ref()?.plugin.as_ref();
+            let mut response = Response::new(());
+            let digest = plugin.map(|plugin| plugin.digest.clone());
+            let about = AboutPlugin(digest.unwrap_or_default());
+            response.extensions_mut().insert(about);
+            Some(Ok(response))
+        }
+    }
 }
