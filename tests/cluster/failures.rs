@@ -228,7 +228,12 @@ async fn a_node_that_was_cut_off_during_an_upload_has_the_plugin_after_the_heal(
         .try_get(getting("carts", "anna"))
         .await
         .unwrap_err();
-    assert_eq!(error_info(&ignorant).0, "NO_SUCH_BUCKET");
+    // Whether it had heard from the others before it was cut off is chance.
+    let reason = error_info(&ignorant).0;
+    assert!(
+        ["NO_SUCH_BUCKET", "NO_NEWS"].contains(&reason.as_str()),
+        "{reason}"
+    );
     stage.cluster.rejoin(2);
     stage.all_connected().await;
     until("the third node has fetched and compiled it", async || {

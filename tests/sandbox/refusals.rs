@@ -93,7 +93,7 @@ fn each_mistake_has_its_own_code_and_says_what_to_do() {
         (
             [&b"\0asm\x0d\0\x01\0"[..], &[0; 2 << 20]].concat(),
             "P002",
-            "limit",
+            "this node takes 1048576",
         ),
         (b"(module)".to_vec(), "P003", "wasm-tools parse"),
         (b"fn main() {}\n".to_vec(), "P003", "build it"),
