@@ -193,6 +193,8 @@ pub const TRANSFER_RETRY_MS: u64 = 1_000;
 pub const BACKGROUND_RATE_MAX: u64 = 4_096;
 /// Background items a second that are done whatever clients see: work that stops never ends.
 pub const BACKGROUND_RATE_MIN: u64 = 8;
+/// What a background merge costs in such items: a guest runs, and all replicas write durably.
+pub const CONVERGE_ITEMS: i64 = 16;
 /// Background work backs off when the 99th percentile of requests takes longer (6.5).
 pub const FOREGROUND_P99_MS_DEFAULT: u64 = 50;
 /// Seconds over which the percentile is taken (6.5).

@@ -18,7 +18,7 @@ use super::background::Swept;
 use super::effect::Effect;
 use super::puts::Admitted;
 use super::router::Machine;
-use crate::limits::CONVERGE_TIMEOUT_MS;
+use crate::limits::{CONVERGE_ITEMS, CONVERGE_TIMEOUT_MS};
 use std::collections::BTreeMap;
 
 /// What is to be done about a key in conflict.
@@ -70,7 +70,8 @@ impl<S: Storage> Machine<S> {
             }
         }
         while self.is_conflict_due() {
-            if self.desk.is_full() || !self.background.admission.permit(now) {
+            let admission = &mut self.background.admission;
+            if self.desk.is_full() || !admission.permit_heavy(now, CONVERGE_ITEMS) {
                 let until = self.background.admission.next_permit_at(now);
                 self.background.convergence.hold(until.max(now.after(1)));
                 break;

@@ -25,8 +25,8 @@ struct Second {
 pub struct Admission {
     threshold_ms: u64,
     rate: u64,
-    /// In thousandths of an item.
-    saved: u64,
+    /// In thousandths of an item; below zero after one that weighs more than was there.
+    saved: i64,
     counted_at: Millis,
     second: u64,
     current: Second,
@@ -72,20 +72,29 @@ impl Admission {
 
     /// Asks for one item: a key, a hint, a slice of a partition. False: not before `next_permit_at`.
     pub fn permit(&mut self, now: Millis) -> bool {
+        self.permit_heavy(now, 1)
+    }
+
+    /// The same for one thing that costs as much as so many items: what comes after it waits the longer, but never for
+    /// more than a sixteenth of a second's work, or at the floor the light would wait for the heavy.
+    pub fn permit_heavy(&mut self, now: Millis, items: i64) -> bool {
         self.advance(now);
-        match self.saved >= 1_000 {
-            true => {
-                self.saved -= 1_000;
-                true
-            }
-            false => false,
+        let is_permitted = self.saved >= 1_000;
+        if is_permitted {
+            self.saved -= (1_000 * items).min(self.burst());
         }
+        is_permitted
+    }
+
+    /// Thousandths of items that are saved up at most.
+    fn burst(&self) -> i64 {
+        i64::try_from((self.rate * 1_000 / 16).max(1_000)).unwrap_or(i64::MAX)
     }
 
     /// When an item will be permitted, if nothing changes.
     pub fn next_permit_at(&mut self, now: Millis) -> Millis {
         self.advance(now);
-        let missing = 1_000_u64.saturating_sub(self.saved);
+        let missing = u64::try_from(1_000 - self.saved).unwrap_or(0);
         now.after(missing.div_ceil(self.rate))
     }
 
@@ -97,8 +106,8 @@ impl Admission {
     fn advance(&mut self, now: Millis) {
         let passed_ms = now.since(self.counted_at);
         self.counted_at = self.counted_at.max(now);
-        let burst = (self.rate * 1_000 / 16).max(1_000);
-        let earned = self.rate.saturating_mul(passed_ms);
+        let burst = self.burst();
+        let earned = i64::try_from(self.rate.saturating_mul(passed_ms)).unwrap_or(i64::MAX);
         self.saved = self.saved.saturating_add(earned).min(burst);
         let second = self.counted_at.0 / 1_000;
         let passed_s = second - self.second;
@@ -208,6 +217,24 @@ mod tests {
             now = now.after(1);
         }
         assert!((70..=90).contains(&taken), "{taken} in ten seconds");
+    }
+
+    #[test]
+    fn what_comes_after_something_heavy_waits_longer_and_at_the_floor_no_longer_than_after_another()
+    {
+        let wait_after = |admission: &mut Admission, now: Millis| {
+            while admission.permit(now) {}
+            let next = admission.next_permit_at(now);
+            assert!(admission.permit_heavy(next, 64));
+            admission.next_permit_at(next).since(next)
+        };
+        let mut admission = Admission::default();
+        let mut now = Millis(1_000_000);
+        let waits = wait_after(&mut admission, now);
+        assert!(waits >= 64_000 / BACKGROUND_RATE_MAX, "{waits}");
+        live(&mut admission, &mut now, 100, 10, 400);
+        let waits = wait_after(&mut admission, now.after(1_000));
+        assert_eq!(waits, 1_000_u64.div_ceil(BACKGROUND_RATE_MIN));
     }
 
     #[test]
