@@ -263,6 +263,9 @@ async fn check_cluster(shell: &Shell) {
 #[tokio::test]
 async fn what_fails_exits_with_1_and_says_what_to_do() {
     let (stage, shell) = shell().await;
+    // Once another node knows the same, this one can say what there is not.
+    let node = stage.node(1).await;
+    node.create("notes", proto::Properties::default()).await;
     let missing = shell.error(&["get", "nowhere", "key"]).await;
     assert!(
         missing.contains("rejoin bucket create nowhere"),
