@@ -10,6 +10,8 @@ mod disk;
 mod doors;
 #[path = "nemesis/faults.rs"]
 mod faults;
+#[path = "nemesis/flood.rs"]
+mod flood;
 #[path = "nemesis/history.rs"]
 mod history;
 #[path = "nemesis/membership.rs"]

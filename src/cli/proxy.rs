@@ -1,4 +1,4 @@
-//! A TCP link that can be cut, slowed and stalled: how a cluster on one machine gets its network faults.
+//! A TCP link that can be cut, slowed, stalled and made lossy: how a cluster on one machine gets its network faults.
 //!
 //! Stands between two nodes and copies bytes. Knows nothing of what they say.
 //!
@@ -16,6 +16,11 @@ use tokio::task::JoinSet;
 /// Bytes that are carried at a time, and so the most that is late at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
+/// What TCP waits at least before it sends again what was lost (Linux; RFC 6298 allows a second). It doubles with each loss.
+const RETRANSMISSION_TIMEOUT: Duration = Duration::from_millis(200);
+/// Losses in a row after which a chunk passes all the same.
+const LOSSES_MAX: u32 = 5;
+
 /// Where a link leads; none while it is cut.
 type Target = Option<SocketAddr>;
 
@@ -26,6 +31,9 @@ pub enum Flow {
     Free,
     /// Each chunk waits for so long.
     Late(Duration),
+    /// Of so many chunks in a hundred, the packets are lost, as TCP shows it: they come after a retransmission, late and in
+    /// order.
+    Lossy(u32),
     /// Nothing passes, and nobody is told.
     Stalled,
 }
@@ -167,6 +175,7 @@ async fn pass(flow: &mut watch::Receiver<Flow>) {
         match now {
             Flow::Free => return,
             Flow::Late(delay) => return tokio::time::sleep(delay).await,
+            Flow::Lossy(percent) => return tokio::time::sleep(retransmitted(percent)).await,
             Flow::Stalled => {
                 if flow.changed().await.is_err() {
                     return; // The link is gone, and its connections with it.
@@ -174,6 +183,15 @@ async fn pass(flow: &mut watch::Receiver<Flow>) {
             }
         }
     }
+}
+
+/// How late a chunk is of whose sendings so many in a hundred are lost.
+fn retransmitted(percent: u32) -> Duration {
+    let is_lost = |_: &u32| rand::random_ratio(percent.min(100), 100);
+    let losses = (0..LOSSES_MAX).take_while(is_lost);
+    losses
+        .map(|loss| RETRANSMISSION_TIMEOUT * (1 << loss))
+        .sum()
 }
 
 #[cfg(test)]
@@ -221,6 +239,24 @@ mod tests {
         let began = std::time::Instant::now();
         assert!(passes(&mut far, &mut near, PATIENCE).await);
         assert!(began.elapsed() >= SHORT);
+    }
+
+    #[test]
+    fn what_is_lost_comes_after_retransmissions_and_comes() {
+        assert_eq!(retransmitted(0), Duration::ZERO);
+        let all = RETRANSMISSION_TIMEOUT * ((1 << LOSSES_MAX) - 1);
+        assert_eq!(retransmitted(100), all);
+        let half: Vec<Duration> = (0..200).map(|_| retransmitted(50)).collect();
+        assert!(half.contains(&Duration::ZERO) && half.contains(&RETRANSMISSION_TIMEOUT));
+    }
+
+    #[tokio::test]
+    async fn a_lossy_direction_carries_all() {
+        let (link, mut near, mut far) = connected().await;
+        link.set_flow(Direction::Forth, Flow::Lossy(50));
+        for _ in 0..5 {
+            assert!(passes(&mut near, &mut far, PATIENCE).await);
+        }
     }
 
     #[tokio::test]

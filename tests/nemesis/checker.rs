@@ -26,6 +26,9 @@ pub const LAST_WRITE: &str = "last-write";
 /// Put without having read, on last-write-wins: the control that has to lose.
 pub const BLIND: &str = "blind";
 
+/// Written by a flood, on last-write-wins; not judged.
+pub const FLOOD: &str = "flood";
+
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {

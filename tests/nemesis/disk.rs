@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Room for the database of a run, and little more.
-const SMALL_MIB: u32 = 768;
+const SMALL_MIB: u32 = 2048;
 const BALLAST: &str = "ballast";
 
 /// A file system of its own under a node's folder.

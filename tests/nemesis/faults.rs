@@ -7,6 +7,7 @@
 
 use super::disk::{self, SmallDisk};
 use super::doors::Doors;
+use super::flood::Flood;
 use super::history::{History, Record};
 use super::membership::Changes;
 use super::schedule::{Fault, Kind, NODES, Window};
@@ -29,6 +30,8 @@ const STARTS_MAX: usize = 5;
 /// Deaths in one window after which a node is taken to be in a crash loop.
 const DEATHS_MAX: usize = 20;
 const HOUR_MS: i64 = 3_600_000;
+/// Packets that a lossy link loses.
+const LOST_PERCENT: u32 = 10;
 
 /// A cluster, and what is wrong with it at the moment.
 pub struct Faults {
@@ -45,6 +48,7 @@ pub struct Faults {
     left_down: BTreeSet<usize>,
     activated: bool,
     replaced: bool,
+    flood: Option<Flood>,
     window: Option<usize>,
     deaths: usize,
 }
@@ -68,6 +72,7 @@ impl Faults {
             left_down: BTreeSet::new(),
             activated: false,
             replaced: false,
+            flood: None,
             window: None,
             deaths: 0,
         }
@@ -123,7 +128,7 @@ impl Faults {
                     self.kill(*place).await;
                 }
             }
-            Kind::Pause => self.stage.cluster.pause(fault.victims[0]),
+            Kind::Pause | Kind::LongPause => self.stage.cluster.pause(fault.victims[0]),
             Kind::Clock => {
                 let sign = [1, -1][(fault.dice % 2) as usize];
                 self.set_clock(fault.victims[0], sign * HOUR_MS).await;
@@ -134,6 +139,7 @@ impl Faults {
                 let delay = Duration::from_millis(30 + fault.dice / 8 % 970);
                 self.each_way(fault, Flow::Late(delay));
             }
+            Kind::Lossy => self.each_way(fault, Flow::Lossy(LOST_PERCENT)),
             Kind::Wipe => {
                 for place in &fault.victims {
                     self.kill(*place).await;
@@ -168,6 +174,10 @@ impl Faults {
             Kind::Replace => self.replace(fault.victims[0]).await,
             Kind::Join => self.join().await,
             Kind::Plugin => self.activate().await,
+            Kind::Flood => {
+                let url = self.stage.cluster.url(fault.victims[0]);
+                self.flood = Some(Flood::over(&url));
+            }
         }
     }
 
@@ -178,10 +188,10 @@ impl Faults {
                     self.start(*place).await;
                 }
             }
-            Kind::Pause => self.stage.cluster.resume(fault.victims[0]),
+            Kind::Pause | Kind::LongPause => self.stage.cluster.resume(fault.victims[0]),
             Kind::Clock => self.set_clock(fault.victims[0], 0).await,
             Kind::Cut => self.mend_cut(fault),
-            Kind::OneWay | Kind::Slow => self.each_way(fault, Flow::Free),
+            Kind::OneWay | Kind::Slow | Kind::Lossy => self.each_way(fault, Flow::Free),
             Kind::Wipe => {}
             Kind::Restore => {
                 let (place, backup) = (fault.victims[0], self.backup(fault.victims[0]));
@@ -206,6 +216,12 @@ impl Faults {
             Kind::Replace => self.replace_back(fault.victims[0]).await?,
             Kind::Join => self.retire_spare().await?,
             Kind::Plugin => self.roll_back().await?,
+            Kind::Flood => {
+                if let Some(flood) = self.flood.take() {
+                    let text = flood.end().await;
+                    self.history.note(text);
+                }
+            }
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use super::operations::{self, Operation};
 use super::schedule::{Fault, Kind};
 use std::collections::BTreeMap;
 
+/// Within which a fault is to be noticed, in microseconds.
+const NOTICED_AFTER_US: u64 = 3_000_000;
 /// Reasons of failures that are shown.
 const REASONS_MAX: usize = 8;
 
@@ -43,7 +45,7 @@ impl Tally {
     fn percent(self) -> String {
         match self.all() {
             0 => "-".to_owned(),
-            all => format!("{:.2} %", 100.0 * self.ok as f64 / all as f64),
+            all => format!("{:.3} %", 100.0 * self.ok as f64 / all as f64),
         }
     }
 }
@@ -126,19 +128,19 @@ fn print_operations(operations: &[Operation]) {
 fn print_faults(lines: &[Line], operations: &[Operation], strikes: &[Strike]) {
     let settled = settled(lines);
     println!(
-        "\n| fault | times | operations | OK | OK, asked of others | settled after, mean | longest |\n|---|---|---|---|---|---|---|"
+        "\n| fault | times | operations | OK | OK, asked of others | the same, from 3 s on | settled after, mean | longest |\n|---|---|---|---|---|---|---|---|"
     );
     let calm = operations.iter().filter(|one| one.calm.is_some());
     let mut tally = Tally::default();
     calm.for_each(|one| tally.count(one.outcome()));
     println!(
-        "| none | - | {} | {} | - | - | - |",
+        "| none | - | {} | {} | - | - | - | - |",
         tally.all(),
         tally.percent()
     );
     for kind in Kind::ALL {
         let own: Vec<&Strike> = strikes.iter().filter(|one| one.kind == kind).collect();
-        let (mut all, mut others) = (Tally::default(), Tally::default());
+        let (mut all, mut others, mut noticed) = <(Tally, Tally, Tally)>::default();
         for operation in operations {
             let began = operation.began_us;
             let in_force = |one: &&&Strike| (one.from_us..one.until_us).contains(&began);
@@ -149,6 +151,13 @@ fn print_faults(lines: &[Line], operations: &[Operation], strikes: &[Strike]) {
                     .any(|one| in_force(&&one) && one.silences(operation.node))
                 {
                     others.count(operation.outcome());
+                    let is_recent = |one: &&&Strike| began < one.from_us + NOTICED_AFTER_US;
+                    if !strikes
+                        .iter()
+                        .any(|one| in_force(&&one) && is_recent(&&one))
+                    {
+                        noticed.count(operation.outcome());
+                    }
                 }
             }
         }
@@ -168,11 +177,13 @@ fn print_faults(lines: &[Line], operations: &[Operation], strikes: &[Strike]) {
             None => own.len().to_string(),
         };
         println!(
-            "| {} | {count} | {} | {} | {} | {:.1} s | {:.1} s |",
+            "| {} | {count} | {} | {} | {} | {} of {} | {:.1} s | {:.1} s |",
             kind.name(),
             all.all(),
             all.percent(),
             others.percent(),
+            noticed.percent(),
+            noticed.all(),
             mean as f64 / 1e3,
             longest as f64 / 1e3
         );

@@ -1,12 +1,12 @@
 //! One run: a cluster, its clients, the windows of a schedule one after the other, and a verdict.
 //!
 //! `REJOIN_SEED` repeats the choices of a run, `REJOIN_NEMESIS_SECONDS` says how long windows go on to be opened, and
-//! `REJOIN_NEMESIS_FAULTS` which kinds there are, as a list with commas. `REJOIN_NEMESIS_HISTORY` names a kept history,
-//! which is judged again in place of a run.
+//! `REJOIN_NEMESIS_FAULTS` which kinds there are, as a list with commas, and `REJOIN_NEMESIS_TEAMS` how many teams of clients
+//! there are. `REJOIN_NEMESIS_HISTORY` names a kept history, which is judged again in place of a run. With `REJOIN_NEMESIS_KEEP` the history of a run that passes is kept, too.
 //!
 //! Invariant: what is judged is the file, and the file of a run that fails is kept.
 
-use super::checker::{BLIND, DELETES, Finding, LAST_WRITE, SIBLINGS, UNION, Verdict, judge};
+use super::checker::{BLIND, DELETES, FLOOD, Finding, LAST_WRITE, SIBLINGS, UNION, Verdict, judge};
 use super::disk::{self, SmallDisk};
 use super::faults::Faults;
 use super::history::{self, History, Record};
@@ -49,7 +49,7 @@ const SETTINGS: [(&str, &str); 9] = [
 /// Two clusters at a time would be too busy to be judged.
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
-/// A folder that stays if its run fails.
+/// A folder that stays if its run fails, or if that is asked for.
 struct Kept(Option<TempDir>);
 
 impl Kept {
@@ -67,7 +67,7 @@ impl Kept {
 impl Drop for Kept {
     fn drop(&mut self) {
         if let Some(folder) = self.0.take()
-            && std::thread::panicking()
+            && (std::thread::panicking() || std::env::var_os("REJOIN_NEMESIS_KEEP").is_some())
         {
             println!("the history is kept in {}", folder.keep().display());
         }
@@ -99,13 +99,15 @@ async fn what_was_acknowledged_survives_every_fault_of_a_schedule() {
     let _alone = ONE_AT_A_TIME.lock().await;
     let seed = number_from("REJOIN_SEED").unwrap_or_else(rand::random);
     let seconds = number_from("REJOIN_NEMESIS_SECONDS").unwrap_or(SECONDS_DEFAULT);
-    println!("REJOIN_SEED={seed} REJOIN_NEMESIS_SECONDS={seconds}");
+    let teams = number_from("REJOIN_NEMESIS_TEAMS").unwrap_or(1);
+    println!("REJOIN_SEED={seed} REJOIN_NEMESIS_SECONDS={seconds} REJOIN_NEMESIS_TEAMS={teams}");
     let kept = Kept::new();
     let history = Arc::new(History::create(kept.file()));
     let mut kinds = chosen_kinds();
     let mut faults = set_up(&history, &mut kinds).await;
     let windows = drawn(seed, WINDOWS_MAX, &kinds);
-    run(&mut faults, &windows, seed, Duration::from_secs(seconds)).await;
+    let clients = Clients { seed, teams };
+    run(&mut faults, &windows, clients, Duration::from_secs(seconds)).await;
     println!("{}", reaped(&faults).await);
     conclude(&kept.file());
     drop(faults.small.take());
@@ -128,7 +130,8 @@ async fn four_disks_wiped_at_once_are_found_to_have_lost_what_was_acknowledged()
             dice: 0,
         }],
     };
-    run(&mut faults, &[wiped], 1, Duration::from_secs(1)).await;
+    let clients = Clients { seed: 1, teams: 1 };
+    run(&mut faults, &[wiped], clients, Duration::from_secs(1)).await;
     let verdict = judge(&history::read(history.path()));
     let is_loss = |finding: &Finding| matches!(finding, Finding::Lost { .. });
     let losses = verdict.findings.iter().filter(|finding| is_loss(finding));
@@ -138,11 +141,18 @@ async fn four_disks_wiped_at_once_are_found_to_have_lost_what_was_acknowledged()
     faults.stage.end().await;
 }
 
+/// Who writes meanwhile.
+#[derive(Clone, Copy)]
+struct Clients {
+    seed: u64,
+    teams: u64,
+}
+
 /// Clients and windows, and a last look at every key.
-async fn run(faults: &mut Faults, windows: &[Window], seed: u64, time: Duration) {
+async fn run(faults: &mut Faults, windows: &[Window], clients: Clients, time: Duration) {
     let (doors, history) = (Arc::clone(&faults.doors), Arc::clone(&faults.history));
-    let crowd = Arc::new(Crowd::new(doors, history));
-    let clients = workloads::start(&crowd, seed);
+    let crowd = Arc::new(Crowd::new(doors, history, clients.teams));
+    let clients = workloads::start(&crowd, clients.seed);
     let outcome = play(faults, windows, time).await;
     crowd.stopping.store(true, Ordering::Relaxed);
     clients.join_all().await;
@@ -211,7 +221,7 @@ async fn create_buckets(faults: &mut Faults) {
     for bucket in [SIBLINGS, DELETES] {
         node.create(bucket, proto::Properties::default()).await;
     }
-    for bucket in [LAST_WRITE, BLIND] {
+    for bucket in [LAST_WRITE, BLIND, FLOOD] {
         let properties = proto::Properties {
             policy: proto::Policy::LastWriteWins.into(),
             ..proto::Properties::default()

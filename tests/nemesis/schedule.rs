@@ -24,6 +24,8 @@ pub const SMALL_DISK: usize = 4;
 /// Longest time from the copying of a folder to its restoration.
 pub const WINDOW_MAX: Duration = Duration::from_secs(12);
 const WINDOW_MIN: Duration = Duration::from_secs(3);
+/// Of a window with a long pause: longer than hints wait, connections are kept alive and nodes are trusted.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
 const REST_MS: std::ops::Range<u64> = 500..2_500;
 
 /// What can be done to a cluster.
@@ -34,10 +36,12 @@ pub enum Kind {
     KillTwo,
     KillAll,
     Pause,
+    LongPause,
     Clock,
     Cut,
     OneWay,
     Slow,
+    Lossy,
     Wipe,
     Restore,
     Flip,
@@ -46,6 +50,7 @@ pub enum Kind {
     ReadOnly,
     Join,
     Plugin,
+    Flood,
 }
 
 /// Faults of one class exclude each other in a window.
@@ -56,18 +61,21 @@ enum Class {
     Loss,
     Space,
     Change,
+    Load,
 }
 
 impl Kind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 19] = [
         Self::Kill,
         Self::KillTwo,
         Self::KillAll,
         Self::Pause,
+        Self::LongPause,
         Self::Clock,
         Self::Cut,
         Self::OneWay,
         Self::Slow,
+        Self::Lossy,
         Self::Wipe,
         Self::Restore,
         Self::Flip,
@@ -76,6 +84,7 @@ impl Kind {
         Self::ReadOnly,
         Self::Join,
         Self::Plugin,
+        Self::Flood,
     ];
 
     /// As it is written in `REJOIN_NEMESIS_FAULTS` and in histories.
@@ -90,13 +99,17 @@ impl Kind {
 
     fn class(self) -> Class {
         match self {
-            Self::Kill | Self::KillTwo | Self::KillAll | Self::Pause | Self::Clock => {
-                Class::Process
-            }
-            Self::Cut | Self::OneWay | Self::Slow => Class::Network,
+            Self::Kill
+            | Self::KillTwo
+            | Self::KillAll
+            | Self::Pause
+            | Self::LongPause
+            | Self::Clock => Class::Process,
+            Self::Cut | Self::OneWay | Self::Slow | Self::Lossy => Class::Network,
             Self::Wipe | Self::Restore | Self::Flip | Self::Replace => Class::Loss,
             Self::Full | Self::ReadOnly => Class::Space,
             Self::Join | Self::Plugin => Class::Change,
+            Self::Flood => Class::Load,
         }
     }
 
@@ -109,13 +122,14 @@ impl Kind {
         let both = |a, b| (self == a && other == b) || (self == b && other == a);
         self.class() == other.class()
             || both(Self::Replace, Self::Join) // There is one spare.
+            || both(Self::LongPause, Self::Restore) // It would come after the horizon of tombstones.
             || (self == Self::KillAll || other == Self::KillAll)
                 && (self.has_victims() && other.has_victims())
     }
 
     /// Whether it strikes nodes, and not links or the whole.
     fn has_victims(self) -> bool {
-        !matches!(self, Self::Cut | Self::Slow | Self::OneWay) && self.class() != Class::Change
+        ![Class::Network, Class::Change].contains(&self.class())
     }
 }
 
@@ -184,9 +198,13 @@ fn window(dice: &mut StdRng, deck: &mut Vec<Kind>, kinds: &[Kind]) -> Window {
     let faults = chosen.iter().map(|kind| fault(*kind, &mut free, dice));
     let faults = faults.collect();
     let lasts = dice.random_range(WINDOW_MIN.as_millis() as u64..WINDOW_MAX.as_millis() as u64);
+    let lasts = match chosen.contains(&Kind::LongPause) {
+        true => LONG_PAUSE,
+        false => Duration::from_millis(lasts),
+    };
     Window {
         rest: Duration::from_millis(dice.random_range(REST_MS)),
-        lasts: Duration::from_millis(lasts),
+        lasts,
         faults,
     }
 }
@@ -203,7 +221,7 @@ fn fault(kind: Kind, free: &mut Vec<usize>, dice: &mut StdRng) -> Fault {
             all.truncate(dice.random_range(1..=2));
             all
         }
-        Kind::Slow | Kind::OneWay => vec![dice.random_range(0..NODES)],
+        Kind::Slow | Kind::OneWay | Kind::Lossy => vec![dice.random_range(0..NODES)],
         Kind::Full | Kind::ReadOnly => {
             free.retain(|place| *place != SMALL_DISK);
             vec![SMALL_DISK]
@@ -262,11 +280,11 @@ mod tests {
     fn every_kind_comes_in_its_turn_alone_and_with_others() {
         let (mut alone, mut combined) = (BTreeSet::new(), BTreeSet::new());
         for schedule in schedules() {
-            let first: BTreeSet<Kind> = schedule[..16]
+            let first: BTreeSet<Kind> = schedule[..Kind::ALL.len()]
                 .iter()
                 .flat_map(|window| window.faults.iter().map(|fault| fault.kind))
                 .collect();
-            assert_eq!(first.len(), 16);
+            assert_eq!(first.len(), Kind::ALL.len());
             for window in schedule {
                 let seen = match window.faults.len() {
                     1 => &mut alone,
@@ -275,7 +293,8 @@ mod tests {
                 seen.extend(window.faults.iter().map(|fault| fault.kind));
             }
         }
-        assert_eq!((alone.len(), combined.len()), (16, 16));
+        let all = Kind::ALL.len();
+        assert_eq!((alone.len(), combined.len()), (all, all));
     }
 
     #[test]
@@ -291,7 +310,10 @@ mod tests {
         let horizon = Duration::from_millis(TOMBSTONE_HORIZON_MS_MIN);
         assert!(WINDOW_MAX < horizon);
         for window in schedules().flatten() {
-            assert!(window.lasts <= WINDOW_MAX && window.lasts >= WINDOW_MIN);
+            let has = |kind| window.faults.iter().any(|fault| fault.kind == kind);
+            assert!(window.lasts >= WINDOW_MIN);
+            assert!(window.lasts <= WINDOW_MAX || !has(Kind::Restore));
+            assert_eq!(window.lasts == LONG_PAUSE, has(Kind::LongPause));
         }
     }
 
@@ -300,6 +322,6 @@ mod tests {
         for kind in Kind::ALL {
             assert_eq!(Kind::named(&kind.name()), Some(kind));
         }
-        assert_eq!(Kind::named("flood"), None);
+        assert_eq!(Kind::named("earthquake"), None);
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
-/// Puts of a shared key, before the workload goes on to the next; bounds its value.
+/// Puts of a key that a team shares, before the workload goes on to the next; bounds its value.
 const PUTS_PER_KEY: u64 = 40;
 /// Keys of a workload that are written at a time; of last-write-wins it is one, so that its writers do meet.
 const LANES: u64 = 3;
@@ -30,38 +30,45 @@ const AVOID: Duration = Duration::from_secs(1);
 /// Values that a key of `deletes` has had when it is left.
 const LIVES: u64 = 3;
 
-/// What a client does, in which bucket, how many do it, and how long each rests in between.
+/// What a client does, in which bucket, how many of a team do it, and how long each rests in between.
 pub struct Style {
     pub bucket: &'static str,
     pub clients: u32,
+    /// Teams beyond the first write only what must not be lost.
+    in_all_teams: bool,
     pause_ms: std::ops::Range<u64>,
 }
 
-/// Some 100 requests in a second, in all.
+/// Some 100 requests in a second, of one team.
 pub const STYLES: [Style; 5] = [
     Style {
         bucket: UNION,
         clients: 3,
+        in_all_teams: true,
         pause_ms: 120..280,
     },
     Style {
         bucket: SIBLINGS,
         clients: 3,
+        in_all_teams: true,
         pause_ms: 120..280,
     },
     Style {
         bucket: LAST_WRITE,
         clients: 3,
+        in_all_teams: false,
         pause_ms: 120..280,
     },
     Style {
         bucket: BLIND,
         clients: 2,
+        in_all_teams: false,
         pause_ms: 250..350,
     },
     Style {
         bucket: DELETES,
         clients: 2,
+        in_all_teams: true,
         pause_ms: 120..280,
     },
 ];
@@ -71,18 +78,21 @@ pub struct Crowd {
     pub doors: Arc<Doors>,
     pub history: Arc<History>,
     pub stopping: AtomicBool,
-    /// Elements so far, by bucket.
-    elements: BTreeMap<&'static str, AtomicU64>,
+    teams: u64,
+    /// Elements so far, by team and bucket.
+    elements: BTreeMap<(u64, &'static str), AtomicU64>,
 }
 
 impl Crowd {
-    pub fn new(doors: Arc<Doors>, history: Arc<History>) -> Self {
-        let elements = STYLES.map(|style| (style.bucket, AtomicU64::new(0)));
+    /// Each team has keys of its own.
+    pub fn new(doors: Arc<Doors>, history: Arc<History>, teams: u64) -> Self {
+        let places = |team| STYLES.map(|style| ((team, style.bucket), AtomicU64::new(0)));
         Self {
             doors,
             history,
             stopping: AtomicBool::new(false),
-            elements: elements.into(),
+            teams,
+            elements: (0..teams).flat_map(places).collect(),
         }
     }
 }
@@ -91,18 +101,22 @@ impl Crowd {
 pub fn start(crowd: &Arc<Crowd>, seed: u64) -> tokio::task::JoinSet<()> {
     let mut tasks = tokio::task::JoinSet::new();
     let mut number = 0;
-    for style in STYLES {
-        for _ in 0..style.clients {
-            number += 1;
-            let client = Client {
-                number,
-                bucket: style.bucket,
-                pause_ms: style.pause_ms.clone(),
-                dice: StdRng::seed_from_u64(seed.wrapping_add(u64::from(number))),
-                crowd: Arc::clone(crowd),
-                avoided: BTreeMap::new(),
-            };
-            tasks.spawn(client.work());
+    for team in 0..crowd.teams {
+        let styles = STYLES.into_iter();
+        for style in styles.filter(|style| team == 0 || style.in_all_teams) {
+            for _ in 0..style.clients {
+                number += 1;
+                let client = Client {
+                    number,
+                    team,
+                    bucket: style.bucket,
+                    pause_ms: style.pause_ms.clone(),
+                    dice: StdRng::seed_from_u64(seed.wrapping_add(u64::from(number))),
+                    crowd: Arc::clone(crowd),
+                    avoided: BTreeMap::new(),
+                };
+                tasks.spawn(client.work());
+            }
         }
     }
     tasks
@@ -110,6 +124,7 @@ pub fn start(crowd: &Arc<Crowd>, seed: u64) -> tokio::task::JoinSet<()> {
 
 struct Client {
     number: u32,
+    team: u64,
     bucket: &'static str,
     pause_ms: std::ops::Range<u64>,
     dice: StdRng,
@@ -156,13 +171,14 @@ impl Client {
 
     /// The key that it is now the turn of, and an element that nobody else has.
     fn next(&mut self) -> (String, String) {
-        let number = self.crowd.elements[self.bucket].fetch_add(1, Ordering::Relaxed);
+        let team = self.team;
+        let number = self.crowd.elements[&(team, self.bucket)].fetch_add(1, Ordering::Relaxed);
         let lanes = match self.bucket {
             LAST_WRITE => 1,
             _ => LANES,
         };
         let lane = self.dice.random_range(0..lanes);
-        let key = format!("{}-{lane}", number / (PUTS_PER_KEY * lanes));
+        let key = format!("{team}-{}-{lane}", number / (PUTS_PER_KEY * lanes));
         (key, format!("{}-{number}", self.number))
     }
 

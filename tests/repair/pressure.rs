@@ -11,6 +11,7 @@ use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::stretch::Stretch;
 use rejoin::dynamo::ring::partition::{Partitions, Token};
 use rejoin::limits::SHARD_WAITING_MAX;
+use std::sync::Arc;
 
 const NODES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
@@ -74,6 +75,15 @@ fn f65_a_replica_that_is_overloaded_is_asked_last_and_gets_what_it_missed() {
     let own = cluster.object(&primaries[0], &key);
     assert_eq!(own, cluster.object(&primaries[1], &key));
     assert_eq!(own.values().count(), 2);
+}
+
+#[test]
+fn a_replica_that_has_not_heard_of_the_bucket_yet_is_gone_round() {
+    let (mut cluster, key, primaries) = cluster();
+    cluster.step(&primaries[0], Event::Buckets(Arc::default()));
+    assert!(cluster.put("a", &key, "first"), "the others know it");
+    assert_eq!(passed_to(&cluster, &primaries[0]), 1);
+    assert_eq!(cluster.object(&primaries[1], &key).values().count(), 1);
 }
 
 #[test]

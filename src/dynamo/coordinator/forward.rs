@@ -81,6 +81,8 @@ impl Forward {
             Ok(reply) => Step::Answer(Box::new(reply)),
             Err(PutError::NotStored(reason)) => self.next(format!("{from}: {reason}")),
             Err(PutError::Overloaded { .. }) => self.next(format!("{from} is overloaded")),
+            // Whoever passes a put on knows its bucket: the other has an empty disk, and has not heard of it yet.
+            Err(PutError::NoSuchBucket(_)) => self.next(format!("{from} has no such bucket yet")),
             Err(error) => Step::Fail(error),
         }
     }
