@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Room for the database of a run, and little more.
+/// Room for the database of a run that makes a million writes.
 const SMALL_MIB: u32 = 2048;
 const BALLAST: &str = "ballast";
 
