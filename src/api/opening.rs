@@ -9,8 +9,10 @@
 use super::accepted::{Connection, FirstWords, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
 use crate::security::access::Access;
+use crate::security::authority::Realm;
 use crate::security::connection::ConnectionInfo;
 use crate::security::names::{NamingError, client_of, node_of};
+use crate::security::tethers::Tether;
 use crate::security::transport::Transport;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ServerConfig};
@@ -56,6 +58,14 @@ impl Door {
         }
     }
 
+    /// Has a connection end when what was shown on it is revoked.
+    fn tie(&self, shown: &[CertificateDer<'_>]) -> Option<Tether> {
+        match self {
+            Self::Clients(transport) => transport.tie(Realm::Clients, shown),
+            Self::Peers(transport, _) => transport.tie(Realm::Peers, shown),
+        }
+    }
+
     /// Tells who was turned away, to those who look after the cluster.
     fn refused(&self, remote: SocketAddr, why: &Refusal) {
         match (self, why) {
@@ -78,6 +88,8 @@ enum Refusal {
     NoCertificate,
     #[error("its certificate is not signed by an authority of this listener")]
     Stranger,
+    #[error("its certificate is revoked")]
+    Revoked,
     #[error("it speaks plain text, and this listener speaks TLS")]
     PlainText,
     #[error("it speaks TLS, and this node is insecure: it speaks plain text")]
@@ -103,6 +115,7 @@ impl From<io::Error> for Refusal {
             Some(Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => Self::Stranger,
+            Some(Error::InvalidCertificate(CertificateError::Revoked)) => Self::Revoked,
             Some(Error::InvalidMessage(_)) => Self::PlainText,
             Some(error) => Self::Handshake(error.clone()),
         }
@@ -185,12 +198,14 @@ impl Opening {
 
 async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Opened, Refusal> {
     stream.set_nodelay(true)?;
-    let (mut stream, certificate) = match door.config() {
-        None => (Either::Left(stream), None),
+    let (mut stream, certificate, tether) = match door.config() {
+        None => (Either::Left(stream), None, None),
         Some(config) => {
             let stream = TlsAcceptor::from(config).accept(stream).await?;
-            let certificate = shown(&stream).map(|shown| door.name(shown)).transpose()?;
-            (Either::Right(stream), certificate)
+            let shown = shown(&stream);
+            let certificate = shown.first().map(|shown| door.name(shown)).transpose()?;
+            let tether = door.tie(shown);
+            (Either::Right(stream), certificate, tether)
         }
     };
     let first_words = read_first_words(&mut stream).await?;
@@ -202,12 +217,13 @@ async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Open
         stream,
         first_words,
         info,
+        tether,
     })
 }
 
-fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
+fn shown(stream: &TlsStream<TcpStream>) -> &[CertificateDer<'static>] {
     let (_, session) = stream.get_ref();
-    session.peer_certificates()?.first()
+    session.peer_certificates().unwrap_or_default()
 }
 
 /// Reads what HTTP/2 begins with; anything else is told by its first wrong byte.
@@ -287,9 +303,10 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_told_the_name_in_the_certificate_that_its_connection_showed() {
         use crate::client::tls::{Tls, endpoint};
-        use crate::security::authority::{Authority, Realm, found};
+        use crate::security::authority::{Authority, found};
         use crate::security::tls::Pair;
         use crate::security::transport::TransportFiles;
+        use crate::security::trust::TrustFiles;
         use std::os::unix::fs::OpenOptionsExt as _;
         use tokio_stream::StreamExt as _;
         let folder = tempfile::tempdir().expect("a folder");
@@ -314,12 +331,18 @@ mod tests {
                 certificate: put("n1.crt", &server.certificate),
                 key: put("n1.key", &server.key),
             },
-            client_authorities: Some(put("client-ca.crt", &ca)),
+            client_trust: Some(TrustFiles {
+                authorities: put("client-ca.crt", &ca),
+                revoked: None,
+            }),
             peer: Pair {
                 certificate: put("peer.crt", &peer.certificate),
                 key: put("peer.key", &peer.key),
             },
-            peer_authorities: put("peer-ca.crt", &peer_ca),
+            peer_trust: TrustFiles {
+                authorities: put("peer-ca.crt", &peer_ca),
+                revoked: None,
+            },
         };
         let transport = Arc::new(Transport::load(me, files).expect("they fit"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

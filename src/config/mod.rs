@@ -190,9 +190,11 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "tls.certificate",
     "tls.key",
     "tls.client_ca",
+    "tls.client_crl",
     "tls.peer_certificate",
     "tls.peer_key",
     "tls.peer_ca",
+    "tls.peer_crl",
 ];
 
 impl Config {

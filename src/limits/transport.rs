@@ -21,6 +21,9 @@ pub const CERTIFICATE_DAYS_DEFAULT: u32 = 365;
 pub const AUTHORITY_DAYS_DEFAULT: u32 = 3_650;
 /// The longest validity of either.
 pub const CERTIFICATE_DAYS_MAX: u32 = 36_500;
+/// After which a list of revoked certificates says that it should be replaced. Nodes go on with an older one: what was
+/// revoked stays so, and nobody is locked out because a list was not renewed.
+pub const REVOCATION_DAYS: u32 = 3_650;
 /// A certificate is valid from so long before it was made: clocks differ.
 pub const CERTIFICATE_SKEW_S: u64 = 60 * 60;
 /// The names and addresses of one node.
