@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod author_arguments;
+mod authority_files;
 pub mod backup;
 pub mod backup_arguments;
 pub mod bucket;
@@ -32,6 +33,7 @@ pub mod plugin_arguments;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;
+mod revocation;
 mod scrub;
 pub mod serve;
 pub mod serve_arguments;

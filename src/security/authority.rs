@@ -7,7 +7,7 @@
 
 use super::cryptography::provider;
 use super::names::{PEER_HOST, client_uri, node_uri};
-use super::revocation::{RevocationList, number};
+use super::revocation::{RevocationList, Shown, number};
 use crate::dynamo::names::NodeId;
 use crate::limits::transport::{CERTIFICATE_SKEW_S, KEY_FILE_BYTES_MAX, REVOCATION_DAYS};
 use rcgen::{
@@ -25,7 +25,7 @@ use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whose certificates an authority signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     /// Clients, and what nodes show to them.
     Clients,
@@ -170,6 +170,11 @@ impl Authority {
             certificate: certificate.pem(),
             key: key.serialize_pem(),
         })
+    }
+
+    /// Whether a certificate says that it is of this authority.
+    pub fn has_issued(&self, shown: &Shown) -> bool {
+        shown.is_of(&self.certificate)
     }
 
     /// A list of revoked certificates, in PEM: what was on the list before, and these serial numbers.

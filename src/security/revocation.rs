@@ -27,6 +27,12 @@ impl Shown {
         })
     }
 
+    /// Whether it says that this authority has signed it.
+    pub fn is_of(&self, authority: &CertificateDer<'_>) -> bool {
+        let parsed = EndEntityCert::try_from(authority);
+        parsed.is_ok_and(|parsed| parsed.subject() == self.issuer)
+    }
+
     /// Its number, which no other certificate of the same authority has.
     pub fn serial(&self) -> &[u8] {
         &self.serial
