@@ -38,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Who is let in by a listener, and where it is written down who is not.
 #[derive(Clone)]
 pub enum Door {
-    Clients(Arc<Transport>),
+    Clients(Arc<Transport>, Arc<Access>),
     Peers(Arc<Transport>, Arc<Access>),
 }
 
@@ -46,14 +46,14 @@ impl Door {
     /// As it is now: a rotation counts from the next connection on.
     fn config(&self) -> Option<Arc<ServerConfig>> {
         match self {
-            Self::Clients(transport) => transport.clients(),
+            Self::Clients(transport, _) => transport.clients(),
             Self::Peers(transport, _) => Some(Arc::clone(&transport.peers()?.listening)),
         }
     }
 
     fn name(&self, certificate: &CertificateDer<'_>) -> Result<String, NamingError> {
         match self {
-            Self::Clients(_) => client_of(certificate),
+            Self::Clients(..) => client_of(certificate),
             Self::Peers(..) => node_of(certificate).map(|node| node.to_string()),
         }
     }
@@ -61,7 +61,7 @@ impl Door {
     /// Has a connection end when what was shown on it is revoked.
     fn tie(&self, shown: &[CertificateDer<'_>]) -> Option<Tether> {
         match self {
-            Self::Clients(transport) => transport.tie(Realm::Clients, shown),
+            Self::Clients(transport, _) => transport.tie(Realm::Clients, shown),
             Self::Peers(transport, _) => transport.tie(Realm::Peers, shown),
         }
     }
@@ -70,8 +70,8 @@ impl Door {
     fn refused(&self, remote: SocketAddr, why: &Refusal) {
         match (self, why) {
             (_, Refusal::Broken(error)) => tracing::debug!(%remote, %error, "not opened"),
-            (Self::Clients(_), why) => {
-                tracing::warn!(event = "client-refused", %remote, why = why.to_string());
+            (Self::Clients(_, access), why) => {
+                access.refused_client(Some(remote), &why.to_string());
             }
             (Self::Peers(_, access), why) => access.refused_peer(Some(remote), &why.to_string()),
         }
@@ -280,7 +280,8 @@ mod tests {
         use tokio_stream::StreamExt as _;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let door = Door::Clients(Arc::new(Transport::insecure()));
+        let access = Arc::new(Access::for_everybody());
+        let door = Door::Clients(Arc::new(Transport::insecure()), access);
         let mut connections = Box::pin(incoming(listener, 1, door));
         let mut silent = Vec::new();
         let dialled = async {
@@ -347,10 +348,13 @@ mod tests {
         let transport = Arc::new(Transport::load(me, files).expect("they fit"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("https://{}", listener.local_addr().expect("its address"));
-        let mut connections = Box::pin(incoming(listener, 9, Door::Clients(transport)));
+        let door = Door::Clients(transport, Arc::new(Access::for_everybody()));
+        let mut connections = Box::pin(incoming(listener, 9, door));
         let anna = clients.for_client("anna", 1).expect("issued");
         let trusting = Tls::trusting(ca.clone()).expect("an authority");
-        let showing = trusting.clone().showing(anna.certificate, anna.key);
+        let showing = trusting
+            .clone()
+            .showing(anna.certificate, anna.key.as_bytes());
         for (tls, name) in [(showing, Some("anna".to_owned())), (trusting, None)] {
             let channel = endpoint(&url, Some(&tls))
                 .expect("an address")
