@@ -23,6 +23,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 pub fn run(asked: Certificate, json: bool) -> anyhow::Result<()> {
     match asked {
@@ -41,7 +42,9 @@ fn authority(out: &Path, days: u32, json: bool) -> anyhow::Result<()> {
         files.pair(out, called(realm), issued);
         // Empty, so that nodes have where to look before there is something to find.
         let list = list(out, called(realm));
-        files.0.push((list, loaded.revoke(None, &[])?, 0o644));
+        files
+            .0
+            .push((list, loaded.revoke(None, &[])?.into(), 0o644));
     }
     files.write(out)?;
     let out = out.display();
@@ -133,13 +136,13 @@ fn client(name: &str, issue: &Issue, json: bool) -> anyhow::Result<()> {
 
 /// Files that are to be made.
 #[derive(Default)]
-struct Files(Vec<(PathBuf, String, u32)>);
+struct Files(Vec<(PathBuf, Zeroizing<String>, u32)>);
 
 impl Files {
     fn pair(&mut self, out: &Path, name: &str, issued: Issued) {
         self.0.push((key(out, name), issued.key, 0o600));
         let certificate = certificate(out, name);
-        self.0.push((certificate, issued.certificate, 0o644));
+        self.0.push((certificate, issued.certificate.into(), 0o644));
     }
 
     /// A file that has to be there too; it may be there already.
@@ -149,7 +152,7 @@ impl Files {
         let to = out.join(from.file_name().unwrap_or_default());
         let is_there = std::fs::read_to_string(&to).is_ok_and(|found| found == text);
         if !is_there {
-            self.0.push((to, text, 0o644));
+            self.0.push((to, text.into(), 0o644));
         }
         Ok(())
     }
@@ -206,7 +209,8 @@ impl Trust {
         let tls = Tls::trusting(read(ca)?).with_context(|| ca.display().to_string())?;
         match (certificate, key) {
             (Some(certificate), Some(key)) => {
-                Ok(Some(tls.showing(read(certificate)?, read_secret(key)?)))
+                let key = read_secret(key)?.into_bytes();
+                Ok(Some(tls.showing(read(certificate)?, key)))
             }
             _ => Ok(Some(tls)),
         }

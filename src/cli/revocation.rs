@@ -107,7 +107,8 @@ fn found(which: &Which, folder: &Path, register: &mut Register) -> anyhow::Resul
 /// The certificate of a file, without its chain.
 fn of_file(file: &Path, folder: &Path) -> anyhow::Result<Revoked> {
     let chain = certificates(file, &read(file)?)?;
-    let shown = Shown::of(&chain[0]).with_context(|| format!("{} is unreadable", file.display()))?;
+    let shown =
+        Shown::of(&chain[0]).with_context(|| format!("{} is unreadable", file.display()))?;
     for realm in REALMS {
         if load(realm, folder)?.has_issued(&shown) {
             return Ok([(realm, hex::encode(shown.serial()))].into());

@@ -12,15 +12,16 @@ use crate::dynamo::names::NodeId;
 use crate::limits::transport::{CERTIFICATE_SKEW_S, KEY_FILE_BYTES_MAX, REVOCATION_DAYS};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams,
-    SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use zeroize::Zeroizing;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -48,7 +49,8 @@ impl Realm {
 /// A certificate and its key, in PEM.
 pub struct Issued {
     pub certificate: String,
-    pub key: String,
+    /// Overwritten when it is dropped.
+    pub key: Zeroizing<String>,
 }
 
 /// Why no certificate was made.
@@ -84,7 +86,7 @@ pub fn found(realm: Realm, days: u32) -> Result<Issued, IssueError> {
     let certificate = of_authority(realm, &key, days).self_signed(&key)?;
     Ok(Issued {
         certificate: certificate.pem(),
-        key: key.serialize_pem(),
+        key: key.serialize_pem().into(),
     })
 }
 
@@ -168,7 +170,7 @@ impl Authority {
         }
         Ok(Issued {
             certificate: certificate.pem(),
-            key: key.serialize_pem(),
+            key: key.serialize_pem().into(),
         })
     }
 
@@ -180,27 +182,35 @@ impl Authority {
     /// A list of revoked certificates, in PEM: what was on the list before, and these serial numbers.
     pub fn revoke(&self, before: Option<&[u8]>, serials: &[&[u8]]) -> Result<String, IssueError> {
         let now = SystemTime::now();
-        let mut revoked = BTreeSet::new();
-        for list in before.map_or(Ok(Vec::new()), RevocationList::all).map_err(IssueError::List)? {
+        let age = now.duration_since(SystemTime::UNIX_EPOCH);
+        let age = age.unwrap_or_default();
+        let mut revoked = BTreeMap::new();
+        let before = before.map_or(Ok(Vec::new()), RevocationList::all);
+        for list in before.map_err(IssueError::List)? {
             if !list.is_signed_by(&self.certificate) {
                 let why = "another authority has signed it";
                 return Err(IssueError::List(why.to_owned()));
             }
-            revoked.extend(list.serials().map(<[u8]>::to_vec));
+            revoked.extend(
+                list.entries()
+                    .map(|(serial, since_s)| (serial.to_vec(), since_s)),
+            );
         }
-        revoked.extend(serials.iter().map(|serial| number(serial).to_vec()));
-        let entry = |serial: &Vec<u8>| RevokedCertParams {
+        for serial in serials {
+            let serial = number(serial).to_vec();
+            revoked.entry(serial).or_insert(age.as_secs());
+        }
+        let entry = |(serial, since_s): (&Vec<u8>, &u64)| RevokedCertParams {
             serial_number: SerialNumber::from_slice(serial),
-            revocation_time: now.into(),
+            revocation_time: (SystemTime::UNIX_EPOCH + Duration::from_secs(*since_s)).into(),
             reason_code: None,
             invalidity_date: None,
         };
         // A later list has a greater number, also if the one before it is lost.
-        let age = now.duration_since(SystemTime::UNIX_EPOCH);
         let params = CertificateRevocationListParams {
             this_update: (now - Duration::from_secs(CERTIFICATE_SKEW_S)).into(),
             next_update: (now + DAY * REVOCATION_DAYS).into(),
-            crl_number: SerialNumber::from(age.unwrap_or_default().as_millis() as u64),
+            crl_number: SerialNumber::from(age.as_millis() as u64),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,

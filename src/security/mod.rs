@@ -19,6 +19,7 @@ pub mod policy;
 pub mod revocation;
 pub mod roles;
 pub mod rotation;
+pub mod secret;
 pub mod strangers;
 mod tables;
 pub mod tethers;

@@ -7,7 +7,7 @@
 use super::cryptography::provider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use webpki::{BorrowedCertRevocationList, EndEntityCert, OwnedCertRevocationList};
 
 /// Which certificate somebody showed.
@@ -29,8 +29,7 @@ impl Shown {
 
     /// Whether it says that this authority has signed it.
     pub fn is_of(&self, authority: &CertificateDer<'_>) -> bool {
-        let parsed = EndEntityCert::try_from(authority);
-        parsed.is_ok_and(|parsed| parsed.subject() == self.issuer)
+        is_called(authority, &self.issuer)
     }
 
     /// Its number, which no other certificate of the same authority has.
@@ -44,7 +43,8 @@ impl Shown {
 pub struct RevocationList {
     der: CertificateRevocationListDer<'static>,
     issuer: Vec<u8>,
-    serials: BTreeSet<Vec<u8>>,
+    /// And since when, in seconds since 1970.
+    serials: BTreeMap<Vec<u8>, u64>,
 }
 
 impl RevocationList {
@@ -63,10 +63,11 @@ impl RevocationList {
         // What rustls does with it later, so that it is refused here and not at each handshake.
         OwnedCertRevocationList::from_der(&der).map_err(unreadable)?;
         let list = BorrowedCertRevocationList::from_der(&der).map_err(unreadable)?;
-        let mut serials = BTreeSet::new();
+        let mut serials = BTreeMap::new();
         for revoked in &list {
             let revoked = revoked.map_err(unreadable)?;
-            serials.insert(number(revoked.serial_number).to_vec());
+            let since_s = revoked.revocation_date.as_secs();
+            serials.insert(number(revoked.serial_number).to_vec(), since_s);
         }
         let issuer = webpki::CertRevocationList::from(list).issuer().to_vec();
         Ok(Self {
@@ -82,7 +83,14 @@ impl RevocationList {
 
     /// The numbers on it.
     pub fn serials(&self) -> impl Iterator<Item = &[u8]> {
-        self.serials.iter().map(Vec::as_slice)
+        self.serials.keys().map(Vec::as_slice)
+    }
+
+    /// The numbers on it, and since when: seconds since 1970.
+    pub fn entries(&self) -> impl Iterator<Item = (&[u8], u64)> {
+        self.serials
+            .iter()
+            .map(|(serial, since_s)| (serial.as_slice(), *since_s))
     }
 
     pub fn len(&self) -> usize {
@@ -94,13 +102,12 @@ impl RevocationList {
     }
 
     pub fn has(&self, shown: &Shown) -> bool {
-        self.issuer == shown.issuer && self.serials.contains(&shown.serial)
+        self.issuer == shown.issuer && self.serials.contains_key(&shown.serial)
     }
 
     /// Whether it says that it is of this authority.
     pub fn names(&self, authority: &CertificateDer<'_>) -> bool {
-        let parsed = EndEntityCert::try_from(authority);
-        parsed.is_ok_and(|parsed| parsed.subject() == self.issuer)
+        is_called(authority, &self.issuer)
     }
 
     /// Whether this authority has signed it.
@@ -118,6 +125,12 @@ impl RevocationList {
             verified.is_ok()
         })
     }
+}
+
+/// Whether this is the name of an authority.
+fn is_called(authority: &CertificateDer<'_>, name: &[u8]) -> bool {
+    let parsed = EndEntityCert::try_from(authority);
+    parsed.is_ok_and(|parsed| parsed.subject() == name)
 }
 
 /// A number without the zeros before it: DER has one where others have none.
@@ -201,7 +214,9 @@ mod tests {
         // Nobody adds to what somebody else has signed.
         let other = found(Realm::Peers, 10).expect("made");
         let other = Authority::load(Realm::Peers, other.certificate.as_bytes(), &other.key);
-        let added = other.expect("it fits").revoke(Some(one.as_bytes()), &[&[1]]);
+        let added = other
+            .expect("it fits")
+            .revoke(Some(one.as_bytes()), &[&[1]]);
         assert!(added.is_err());
     }
 

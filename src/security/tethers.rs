@@ -50,7 +50,8 @@ impl Tethers {
     pub fn cut(&self, is_revoked: impl Fn(&Shown) -> bool) -> usize {
         let tied = self.tied();
         let open = tied.open.values();
-        let cut = open.filter(|(shown, token)| !token.is_cancelled() && shown.iter().any(&is_revoked));
+        let cut =
+            open.filter(|(shown, token)| !token.is_cancelled() && shown.iter().any(&is_revoked));
         cut.map(|(_, token)| token.cancel()).count()
     }
 }
@@ -89,7 +90,8 @@ mod tests {
     use rustls::pki_types::pem::PemObject as _;
 
     #[tokio::test]
-    async fn only_what_rests_on_a_revoked_certificate_is_cut_and_nothing_is_kept_of_what_has_ended() {
+    async fn only_what_rests_on_a_revoked_certificate_is_cut_and_nothing_is_kept_of_what_has_ended()
+    {
         let made = found(Realm::Clients, 10).expect("made");
         let authority = Authority::load(Realm::Clients, made.certificate.as_bytes(), &made.key);
         let authority = authority.expect("it fits");

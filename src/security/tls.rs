@@ -10,17 +10,21 @@ use super::cryptography::provider;
 use super::files::{self, FileError};
 use super::names::{NamingError, node_of};
 use super::revocation::Shown;
+use super::secret::Secret;
 use super::trust::{Trust, TrustError, TrustFiles};
 use crate::dynamo::names::NodeId;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::ServerConfig;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::ServerConfig;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use webpki::{EndEntityCert, KeyUsage};
+use zeroize::Zeroize as _;
 
 /// gRPC and nothing else.
 const ALPN_HTTP2: &[u8] = b"h2";
@@ -69,7 +73,7 @@ pub enum TlsError {
 /// What a node shows to the peers that it dials, and whom it believes.
 pub struct Dialling {
     pub certificate_pem: Vec<u8>,
-    pub key_pem: Vec<u8>,
+    pub key_pem: Secret,
     pub trust: Arc<Trust>,
 }
 
@@ -148,15 +152,27 @@ fn server(
         why,
     };
     let chain = files::certificates(&pair.certificate, certificate)?;
-    let key = files::key(&pair.key, key)?;
+    let certified = certified(chain, files::key(&pair.key, key)?).map_err(misfit)?;
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&TLS13]).map_err(misfit)?;
     let builder = builder.with_client_cert_verifier(verifier);
-    let mut config = builder.with_single_cert(chain, key).map_err(misfit)?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
+}
+
+/// As rustls makes one, but for the bytes of the key, which do not stay behind.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    mut key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let signing = any_supported_type(&key);
+    key.zeroize();
+    let certified = CertifiedKey::new(chain, signing?);
+    certified.keys_match()?;
+    Ok(certified)
 }
 
 fn unusable(files: &TrustFiles, why: VerifierBuilderError) -> TlsError {
@@ -275,7 +291,7 @@ mod tests {
         assert!(text.contains("does not fit the certificate"), "{text}");
         let both = Issued {
             certificate: peer_ca.certificate.clone() + &strange_ca.certificate,
-            key: String::new(),
+            key: String::new().into(),
         };
         let both = believing(folder.put("both", &both));
         assert!(

@@ -152,7 +152,11 @@ impl Secured {
             }
             Realm::Peers => self.peers.current().dialling.trust.revoked_count(),
         };
-        tracing::info!(whose, revoked, "new certificates are used for new connections");
+        tracing::info!(
+            whose,
+            revoked,
+            "new certificates are used for new connections"
+        );
         let closed = self.cut(realm);
         if closed > 0 {
             tracing::warn!(

@@ -9,10 +9,10 @@
 use super::cryptography::provider;
 use super::files::{self, FileError};
 use super::revocation::{RevocationList, Shown};
+use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientCertVerifierBuilder, VerifierBuilderError, WebPkiClientVerifier};
-use rustls::RootCertStore;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
