@@ -103,7 +103,7 @@ impl Town {
                 weight: 1,
                 ..NodeFacts::default()
             },
-            token: token.map(Bytes::from_static),
+            token: token.map(|token| Bytes::from_static(token).into()),
             partitions: partitions(),
         };
         let mut steward = Steward::new(identity, catalog, place as u64 * 7919, self.now());

@@ -27,7 +27,7 @@ pub fn run(bytes: &[u8]) {
     let identity = Identity {
         me: node("a"),
         facts: facts(),
-        token: Some(Bytes::from_static(TOKEN)),
+        token: Some(Bytes::from_static(TOKEN).into()),
         partitions: partitions(),
     };
     let mut steward = Steward::new(identity, bytes_of::catalog(), 1, at(0));
@@ -51,7 +51,7 @@ pub fn run(bytes: &[u8]) {
 
 pub fn seeds() -> Vec<Vec<u8>> {
     let rows = bytes_of::catalog().encode();
-    let token = Bytes::from_static(TOKEN);
+    let token = Bytes::from_static(TOKEN).into();
     let suspects = vec![(node("c"), 5_000)];
     [
         Gossip::Digest {

@@ -5,6 +5,7 @@
 //! Invariant: it holds one of the listener's places until it is dropped.
 
 use crate::security::connection::ConnectionInfo;
+use crate::security::tethers::Tether;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,6 +30,8 @@ pub struct Opened {
     pub stream: Stream,
     pub first_words: FirstWords,
     pub info: ConnectionInfo,
+    /// Of a connection on which a certificate was shown.
+    pub tether: Option<Tether>,
 }
 
 impl Opened {
@@ -38,6 +41,7 @@ impl Opened {
             first_words: self.first_words,
             replayed: 0,
             info: self.info,
+            tether: self.tether,
             _place: place,
         }
     }
@@ -51,6 +55,7 @@ pub struct Connection {
     /// How many of them were handed on.
     replayed: usize,
     info: ConnectionInfo,
+    tether: Option<Tether>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -68,6 +73,11 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let tether = self.tether.as_mut();
+        if tether.is_some_and(|tether| tether.poll_cut(cx).is_ready()) {
+            // Its certificate is revoked. Whoever serves the connection ends it with all that is open on it.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if self.replayed == self.first_words.len() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }

@@ -99,7 +99,7 @@ pub async fn serve_clients(
     let backups = BackupsServer::new(Guarded(BackupsService::new(Arc::clone(&node))))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(2 * ENCODED_BYTES_MAX); // A whole catalog, and more.
-    let door = Door::Clients(Arc::clone(&node.transport));
+    let door = Door::Clients(Arc::clone(&node.transport), Arc::clone(&node.access));
     let feed = Arc::clone(&node.feed);
     let stop = async move {
         stop.await;

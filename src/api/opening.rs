@@ -9,8 +9,10 @@
 use super::accepted::{Connection, FirstWords, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
 use crate::security::access::Access;
+use crate::security::authority::Realm;
 use crate::security::connection::ConnectionInfo;
 use crate::security::names::{NamingError, client_of, node_of};
+use crate::security::tethers::Tether;
 use crate::security::transport::Transport;
 use rustls::pki_types::CertificateDer;
 use rustls::{CertificateError, Error, ServerConfig};
@@ -36,7 +38,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Who is let in by a listener, and where it is written down who is not.
 #[derive(Clone)]
 pub enum Door {
-    Clients(Arc<Transport>),
+    Clients(Arc<Transport>, Arc<Access>),
     Peers(Arc<Transport>, Arc<Access>),
 }
 
@@ -44,15 +46,23 @@ impl Door {
     /// As it is now: a rotation counts from the next connection on.
     fn config(&self) -> Option<Arc<ServerConfig>> {
         match self {
-            Self::Clients(transport) => transport.clients(),
+            Self::Clients(transport, _) => transport.clients(),
             Self::Peers(transport, _) => Some(Arc::clone(&transport.peers()?.listening)),
         }
     }
 
     fn name(&self, certificate: &CertificateDer<'_>) -> Result<String, NamingError> {
         match self {
-            Self::Clients(_) => client_of(certificate),
+            Self::Clients(..) => client_of(certificate),
             Self::Peers(..) => node_of(certificate).map(|node| node.to_string()),
+        }
+    }
+
+    /// Has a connection end when what was shown on it is revoked.
+    fn tie(&self, shown: &[CertificateDer<'_>]) -> Option<Tether> {
+        match self {
+            Self::Clients(transport, _) => transport.tie(Realm::Clients, shown),
+            Self::Peers(transport, _) => transport.tie(Realm::Peers, shown),
         }
     }
 
@@ -60,8 +70,8 @@ impl Door {
     fn refused(&self, remote: SocketAddr, why: &Refusal) {
         match (self, why) {
             (_, Refusal::Broken(error)) => tracing::debug!(%remote, %error, "not opened"),
-            (Self::Clients(_), why) => {
-                tracing::warn!(event = "client-refused", %remote, why = why.to_string());
+            (Self::Clients(_, access), why) => {
+                access.refused_client(Some(remote), &why.to_string());
             }
             (Self::Peers(_, access), why) => access.refused_peer(Some(remote), &why.to_string()),
         }
@@ -78,6 +88,8 @@ enum Refusal {
     NoCertificate,
     #[error("its certificate is not signed by an authority of this listener")]
     Stranger,
+    #[error("its certificate is revoked")]
+    Revoked,
     #[error("it speaks plain text, and this listener speaks TLS")]
     PlainText,
     #[error("it speaks TLS, and this node is insecure: it speaks plain text")]
@@ -103,6 +115,7 @@ impl From<io::Error> for Refusal {
             Some(Error::InvalidCertificate(
                 CertificateError::UnknownIssuer | CertificateError::BadSignature,
             )) => Self::Stranger,
+            Some(Error::InvalidCertificate(CertificateError::Revoked)) => Self::Revoked,
             Some(Error::InvalidMessage(_)) => Self::PlainText,
             Some(error) => Self::Handshake(error.clone()),
         }
@@ -185,12 +198,14 @@ impl Opening {
 
 async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Opened, Refusal> {
     stream.set_nodelay(true)?;
-    let (mut stream, certificate) = match door.config() {
-        None => (Either::Left(stream), None),
+    let (mut stream, certificate, tether) = match door.config() {
+        None => (Either::Left(stream), None, None),
         Some(config) => {
             let stream = TlsAcceptor::from(config).accept(stream).await?;
-            let certificate = shown(&stream).map(|shown| door.name(shown)).transpose()?;
-            (Either::Right(stream), certificate)
+            let shown = shown(&stream);
+            let certificate = shown.first().map(|shown| door.name(shown)).transpose()?;
+            let tether = door.tie(shown);
+            (Either::Right(stream), certificate, tether)
         }
     };
     let first_words = read_first_words(&mut stream).await?;
@@ -202,12 +217,13 @@ async fn open(stream: TcpStream, remote: SocketAddr, door: &Door) -> Result<Open
         stream,
         first_words,
         info,
+        tether,
     })
 }
 
-fn shown(stream: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
+fn shown(stream: &TlsStream<TcpStream>) -> &[CertificateDer<'static>] {
     let (_, session) = stream.get_ref();
-    session.peer_certificates()?.first()
+    session.peer_certificates().unwrap_or_default()
 }
 
 /// Reads what HTTP/2 begins with; anything else is told by its first wrong byte.
@@ -264,7 +280,8 @@ mod tests {
         use tokio_stream::StreamExt as _;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("its address");
-        let door = Door::Clients(Arc::new(Transport::insecure()));
+        let access = Arc::new(Access::for_everybody());
+        let door = Door::Clients(Arc::new(Transport::insecure()), access);
         let mut connections = Box::pin(incoming(listener, 1, door));
         let mut silent = Vec::new();
         let dialled = async {
@@ -287,9 +304,10 @@ mod tests {
     #[tokio::test]
     async fn a_request_is_told_the_name_in_the_certificate_that_its_connection_showed() {
         use crate::client::tls::{Tls, endpoint};
-        use crate::security::authority::{Authority, Realm, found};
+        use crate::security::authority::{Authority, found};
         use crate::security::tls::Pair;
         use crate::security::transport::TransportFiles;
+        use crate::security::trust::TrustFiles;
         use std::os::unix::fs::OpenOptionsExt as _;
         use tokio_stream::StreamExt as _;
         let folder = tempfile::tempdir().expect("a folder");
@@ -314,20 +332,29 @@ mod tests {
                 certificate: put("n1.crt", &server.certificate),
                 key: put("n1.key", &server.key),
             },
-            client_authorities: Some(put("client-ca.crt", &ca)),
+            client_trust: Some(TrustFiles {
+                authorities: put("client-ca.crt", &ca),
+                revoked: None,
+            }),
             peer: Pair {
                 certificate: put("peer.crt", &peer.certificate),
                 key: put("peer.key", &peer.key),
             },
-            peer_authorities: put("peer-ca.crt", &peer_ca),
+            peer_trust: TrustFiles {
+                authorities: put("peer-ca.crt", &peer_ca),
+                revoked: None,
+            },
         };
         let transport = Arc::new(Transport::load(me, files).expect("they fit"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("https://{}", listener.local_addr().expect("its address"));
-        let mut connections = Box::pin(incoming(listener, 9, Door::Clients(transport)));
+        let door = Door::Clients(transport, Arc::new(Access::for_everybody()));
+        let mut connections = Box::pin(incoming(listener, 9, door));
         let anna = clients.for_client("anna", 1).expect("issued");
         let trusting = Tls::trusting(ca.clone()).expect("an authority");
-        let showing = trusting.clone().showing(anna.certificate, anna.key);
+        let showing = trusting
+            .clone()
+            .showing(anna.certificate, anna.key.as_bytes());
         for (tls, name) in [(showing, Some("anna".to_owned())), (trusting, None)] {
             let channel = endpoint(&url, Some(&tls))
                 .expect("an address")

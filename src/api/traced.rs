@@ -7,6 +7,7 @@
 
 use crate::limits::operations::{REQUEST_ID_BYTES_MAX, TRACE_STEP_BYTES_MAX};
 use crate::node::traces::Trace;
+use http::HeaderMap;
 use std::future::Future;
 use std::time::Instant;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
@@ -14,7 +15,7 @@ use tonic::{Response, Status};
 use tracing::Instrument as _;
 
 /// The header that names a request.
-pub const REQUEST_ID: &str = "x-request-id";
+const REQUEST_ID: &str = "x-request-id";
 const TRACE: &str = "rejoin-trace";
 
 /// Serves a request under its name.
@@ -56,6 +57,20 @@ pub async fn traced<T>(
 /// The client's name for its request, if it is one; else a new one.
 pub fn request_id(metadata: &MetadataMap) -> String {
     let given = metadata.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    taken_or_drawn(given)
+}
+
+/// The same before the request is gRPC's: the header is the name from there on.
+pub fn name_request(headers: &mut HeaderMap) -> String {
+    let given = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let id = taken_or_drawn(given);
+    if let Ok(value) = id.parse() {
+        headers.insert(REQUEST_ID, value);
+    }
+    id
+}
+
+fn taken_or_drawn(given: Option<&str>) -> String {
     let is_good = |id: &&str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte);
         (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(allowed)
@@ -66,10 +81,15 @@ pub fn request_id(metadata: &MetadataMap) -> String {
     }
 }
 
-fn add(metadata: &mut MetadataMap, id: &str, steps: &[String]) {
+/// Says to the client how its request is named.
+pub fn say_name(metadata: &mut MetadataMap, id: &str) {
     if let Ok(id) = id.parse() {
         metadata.insert(REQUEST_ID, id);
     }
+}
+
+fn add(metadata: &mut MetadataMap, id: &str, steps: &[String]) {
+    say_name(metadata, id);
     for step in steps {
         let printable = step
             .chars()

@@ -50,6 +50,32 @@ pub enum Certificate {
         #[command(flatten)]
         issue: Issue,
     },
+    /// Take certificates back: nodes that are given the list refuse them.
+    Revoke {
+        #[command(flatten)]
+        which: Which,
+        /// Folder that `rejoin cert authority` made; the lists are in it.
+        #[arg(long, value_name = "FOLDER")]
+        authority: PathBuf,
+    },
+}
+
+/// Which certificates are taken back.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Which {
+    /// All certificates of this client.
+    #[arg(long, value_name = "NAME")]
+    pub client: Option<String>,
+    /// All certificates of this node, for clients and for nodes.
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// The one in this file; PEM.
+    #[arg(long, value_name = "FILE")]
+    pub certificate: Option<PathBuf>,
+    /// The one with this serial number, in hexadecimal digits.
+    #[arg(long, value_name = "DIGITS")]
+    pub serial: Option<String>,
 }
 
 /// Who signs, where to, and for how long.

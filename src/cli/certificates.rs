@@ -5,8 +5,12 @@
 //! Invariant: no file is replaced, a private key is readable by its owner alone from its first byte on, and either all
 //! files of a command are there in the end or it says which one was in the way.
 
+use super::authority_files::{
+    Holder, REALMS, Register, Signed, certificate, key, list, load, name as called,
+};
 use super::certificate_arguments::{Certificate, Issue, Trust};
 use super::output::print_json;
+use super::revocation;
 use crate::client::tls::Tls;
 use crate::dynamo::names::NodeId;
 use crate::limits::transport::CERTIFICATE_HOSTS_MAX;
@@ -19,22 +23,29 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-
-const CLIENT_AUTHORITY: &str = "client-ca";
-const PEER_AUTHORITY: &str = "peer-ca";
+use zeroize::Zeroizing;
 
 pub fn run(asked: Certificate, json: bool) -> anyhow::Result<()> {
     match asked {
         Certificate::Authority { out, days } => authority(&out, days, json),
         Certificate::Node { name, hosts, issue } => node(&name, &hosts, &issue, json),
         Certificate::Client { name, issue } => client(&name, &issue, json),
+        Certificate::Revoke { which, authority } => revocation::run(&which, &authority, json),
     }
 }
 
 fn authority(out: &Path, days: u32, json: bool) -> anyhow::Result<()> {
     let mut files = Files::default();
-    files.pair(out, CLIENT_AUTHORITY, found(Realm::Clients, days)?);
-    files.pair(out, PEER_AUTHORITY, found(Realm::Peers, days)?);
+    for realm in REALMS {
+        let issued = found(realm, days)?;
+        let loaded = Authority::load(realm, issued.certificate.as_bytes(), &issued.key)?;
+        files.pair(out, called(realm), issued);
+        // Empty, so that nodes have where to look before there is something to find.
+        let list = list(out, called(realm));
+        files
+            .0
+            .push((list, loaded.revoke(None, &[])?.into(), 0o644));
+    }
     files.write(out)?;
     let out = out.display();
     match json {
@@ -55,30 +66,41 @@ fn node(name: &str, hosts: &[String], issue: &Issue, json: bool) -> anyhow::Resu
         hosts.len()
     );
     let Issue { out, days, .. } = issue;
-    let clients = load(Realm::Clients, issue)?;
-    let peers = load(Realm::Peers, issue)?;
+    let folder = &issue.authority;
+    let clients = load(Realm::Clients, folder)?;
+    let peers = load(Realm::Peers, folder)?;
     let peer_name = format!("{name}.peer");
+    let server = clients.for_server(&node, hosts, *days)?;
+    let peer = peers.for_peer(&node, *days)?;
+    let signed = [
+        Signed::now(Realm::Clients, Holder::Node, name, &server.certificate)?,
+        Signed::now(Realm::Peers, Holder::Node, name, &peer.certificate)?,
+    ];
     let mut files = Files::default();
-    files.pair(out, name, clients.for_server(&node, hosts, *days)?);
-    files.pair(out, &peer_name, peers.for_peer(&node, *days)?);
-    for authority in [CLIENT_AUTHORITY, PEER_AUTHORITY] {
-        files.copy(&certificate(&issue.authority, authority), out)?;
+    files.pair(out, name, server);
+    files.pair(out, &peer_name, peer);
+    for realm in REALMS {
+        files.copy(&certificate(folder, called(realm)), out)?;
     }
+    let lists = files.lists(folder, out)?;
+    Register::open(folder)?.add(&signed)?;
     files.write(out)?;
     let at = |file: PathBuf| std::path::absolute(&file).unwrap_or(file);
     let fields = [
         ("certificate", at(certificate(out, name))),
         ("key", at(key(out, name))),
-        ("client_ca", at(certificate(out, CLIENT_AUTHORITY))),
+        ("client_ca", at(certificate(out, called(Realm::Clients)))),
         ("peer_certificate", at(certificate(out, &peer_name))),
         ("peer_key", at(key(out, &peer_name))),
-        ("peer_ca", at(certificate(out, PEER_AUTHORITY))),
+        ("peer_ca", at(certificate(out, called(Realm::Peers)))),
     ];
+    let lists = lists.into_iter().map(|(field, file)| (field, at(file)));
+    let fields = fields.into_iter().chain(lists);
     let fields = fields.map(|(field, file)| (field, file.display().to_string()));
     match json {
         true => {
             let fields = fields.map(|(field, file)| (field.to_owned(), file.into()));
-            let table: serde_json::Map<String, serde_json::Value> = fields.into_iter().collect();
+            let table: serde_json::Map<String, serde_json::Value> = fields.collect();
             print_json(&json!({ "tls": table }));
         }
         false => {
@@ -94,12 +116,15 @@ fn node(name: &str, hosts: &[String], issue: &Issue, json: bool) -> anyhow::Resu
 fn client(name: &str, issue: &Issue, json: bool) -> anyhow::Result<()> {
     check_client(name).map_err(anyhow::Error::msg)?;
     let out = &issue.out;
-    let clients = load(Realm::Clients, issue)?;
+    let authority = called(Realm::Clients);
+    let issued = load(Realm::Clients, &issue.authority)?.for_client(name, issue.days)?;
+    let signed = Signed::now(Realm::Clients, Holder::Client, name, &issued.certificate)?;
     let mut files = Files::default();
-    files.pair(out, name, clients.for_client(name, issue.days)?);
-    files.copy(&certificate(&issue.authority, CLIENT_AUTHORITY), out)?;
+    files.pair(out, name, issued);
+    files.copy(&certificate(&issue.authority, authority), out)?;
+    Register::open(&issue.authority)?.add(&[signed])?;
     files.write(out)?;
-    let ca = certificate(out, CLIENT_AUTHORITY).display().to_string();
+    let ca = certificate(out, authority).display().to_string();
     let shown = certificate(out, name).display().to_string();
     let key = key(out, name).display().to_string();
     match json {
@@ -109,50 +134,40 @@ fn client(name: &str, issue: &Issue, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(realm: Realm, issue: &Issue) -> anyhow::Result<Authority> {
-    let name = match realm {
-        Realm::Clients => CLIENT_AUTHORITY,
-        Realm::Peers => PEER_AUTHORITY,
-    };
-    let (certificate, key) = (
-        certificate(&issue.authority, name),
-        key(&issue.authority, name),
-    );
-    let secret = String::from_utf8(read_secret(&key)?);
-    let secret = secret.with_context(|| format!("{} is not text", key.display()))?;
-    Authority::load(realm, &read(&certificate)?, &secret)
-        .with_context(|| format!("the authority {}", certificate.display()))
-}
-
-fn certificate(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.crt"))
-}
-
-fn key(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{name}.key"))
-}
-
 /// Files that are to be made.
 #[derive(Default)]
-struct Files(Vec<(PathBuf, String, u32)>);
+struct Files(Vec<(PathBuf, Zeroizing<String>, u32)>);
 
 impl Files {
     fn pair(&mut self, out: &Path, name: &str, issued: Issued) {
         self.0.push((key(out, name), issued.key, 0o600));
         let certificate = certificate(out, name);
-        self.0.push((certificate, issued.certificate, 0o644));
+        self.0.push((certificate, issued.certificate.into(), 0o644));
     }
 
-    /// A certificate that has to be there too; it may be there already.
+    /// A file that has to be there too; it may be there already.
     fn copy(&mut self, from: &Path, out: &Path) -> anyhow::Result<()> {
         let text = String::from_utf8(read(from)?)
             .with_context(|| format!("{} is not text", from.display()))?;
         let to = out.join(from.file_name().unwrap_or_default());
         let is_there = std::fs::read_to_string(&to).is_ok_and(|found| found == text);
         if !is_there {
-            self.0.push((to, text, 0o644));
+            self.0.push((to, text.into(), 0o644));
         }
         Ok(())
+    }
+
+    /// The lists of both authorities, by the fields that name them; an authority of an earlier release has none.
+    fn lists(&mut self, from: &Path, out: &Path) -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+        let mut lists = Vec::new();
+        for (field, realm) in [("client_crl", Realm::Clients), ("peer_crl", Realm::Peers)] {
+            let file = list(from, called(realm));
+            if file.exists() {
+                self.copy(&file, out)?;
+                lists.push((field, list(out, called(realm))));
+            }
+        }
+        Ok(lists)
     }
 
     fn write(self, out: &Path) -> anyhow::Result<()> {
@@ -194,7 +209,8 @@ impl Trust {
         let tls = Tls::trusting(read(ca)?).with_context(|| ca.display().to_string())?;
         match (certificate, key) {
             (Some(certificate), Some(key)) => {
-                Ok(Some(tls.showing(read(certificate)?, read_secret(key)?)))
+                let key = read_secret(key)?.into_bytes();
+                Ok(Some(tls.showing(read(certificate)?, key)))
             }
             _ => Ok(Some(tls)),
         }

@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod author_arguments;
+mod authority_files;
 pub mod backup;
 pub mod backup_arguments;
 pub mod bucket;
@@ -32,6 +33,7 @@ pub mod plugin_arguments;
 pub mod proxy;
 pub mod reaping;
 pub mod repair;
+mod revocation;
 mod scrub;
 pub mod serve;
 pub mod serve_arguments;
@@ -95,12 +97,30 @@ async fn dispatch(arguments: Arguments) -> anyhow::Result<()> {
     }
 }
 
+/// Of a refusal, how the node's log names the request: whoever is refused can ask its operator about it.
+fn named(status: &tonic::Status) -> String {
+    let is_refusal = matches!(
+        status.code(),
+        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied
+    );
+    let id = status.metadata().get("x-request-id");
+    match id.and_then(|id| id.to_str().ok()) {
+        Some(id) if is_refusal => format!(", request {id}"),
+        _ => String::new(),
+    }
+}
+
 /// The error and its causes in one line; of a gRPC status only what its author wrote.
 fn explain(error: &anyhow::Error) -> String {
     let causes = error
         .chain()
         .map(|cause| match cause.downcast_ref::<tonic::Status>() {
-            Some(status) => format!("{} ({:?})", status.message(), status.code()),
+            Some(status) => format!(
+                "{} ({:?}{})",
+                status.message(),
+                status.code(),
+                named(status)
+            ),
             None => cause.to_string(),
         });
     let mut lines: Vec<String> = causes.collect();

@@ -10,14 +10,16 @@ use crate::client::token::Token as Shown;
 use crate::limits::access::{ACCESS_FILE_BYTES_MAX, CREDENTIAL_BYTES_MAX};
 use crate::security::book::{Book, check_name};
 use crate::security::moment;
+use crate::security::secret::Secret;
 use crate::security::tokens::Token as Drawn;
 use anyhow::Context as _;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
+use zeroize::Zeroizing;
 
 const VARIABLE: &str = "REJOIN_TOKEN";
 
@@ -78,11 +80,9 @@ fn check(file: &Path, json: bool) -> anyhow::Result<()> {
 }
 
 /// At most one byte more than the limit.
-fn read(path: &Path, limit: usize) -> anyhow::Result<Vec<u8>> {
+fn read(path: &Path, limit: usize) -> anyhow::Result<Secret> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
-    let mut bytes = Vec::new();
-    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    Ok(Secret::read(file, limit)?)
 }
 
 impl Credential {
@@ -93,7 +93,7 @@ impl Credential {
         }
         match std::env::var(VARIABLE) {
             Ok(text) if text.trim().is_empty() => Ok(None),
-            Ok(text) => Shown::new(&text)
+            Ok(text) => Shown::new(&Zeroizing::new(text))
                 .with_context(|| VARIABLE.to_owned())
                 .map(Some),
             Err(std::env::VarError::NotPresent) => Ok(None),
@@ -110,8 +110,8 @@ fn from_file(path: &Path) -> anyhow::Result<Shown> {
         "{}: others than its owner may read it; use `chmod 600`",
         name()
     );
-    let bytes = read(path, CREDENTIAL_BYTES_MAX)?;
-    let text = String::from_utf8(bytes).ok();
+    let secret = read(path, CREDENTIAL_BYTES_MAX)?;
+    let text = std::str::from_utf8(&secret).ok();
     let text = text.with_context(|| format!("{}: it is no text", name()))?;
-    Shown::new(&text).with_context(name)
+    Shown::new(text).with_context(name)
 }

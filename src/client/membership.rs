@@ -106,6 +106,12 @@ impl Membership {
                 () = tokio::time::sleep(jittered(interval)) => {}
                 () = self.stale.notified() => {}
             }
+            // Before the ring is asked for: it may be the certificate that nobody takes any more.
+            let looking = Arc::clone(&self);
+            let looked = tokio::task::spawn_blocking(move || looking.nodes.look_again());
+            if let Err(error) = looked.await {
+                tracing::warn!(%error, "looking at the certificates");
+            }
             self.refresh().await;
             let gap = Duration::from_millis(CLIENT_REFRESH_GAP_MS);
             tokio::time::sleep(jittered(gap)).await;

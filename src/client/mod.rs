@@ -22,7 +22,7 @@ pub mod watch;
 pub use bucket::{Bucket, Delete, Get, Put};
 pub use cluster::{Client, Options, Session};
 pub use error::Error;
-pub use tls::Tls;
+pub use tls::{Tls, TlsFiles};
 pub use token::Token;
 pub use value::{Context, Found, Read, Value, Written};
 pub use watch::{Event, Watch};

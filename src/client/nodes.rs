@@ -25,10 +25,15 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The connections of one client.
 #[derive(Debug, Default)]
 pub struct Nodes {
-    tls: Option<Tls>,
     bearer: Bearer,
-    /// Guards the list; never held over an await.
-    lines: Mutex<BTreeMap<Arc<str>, Arc<Line>>>,
+    /// Guards the list, and by what its connections are secured; never held over an await.
+    lines: Mutex<Lines>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    tls: Option<Tls>,
+    open: BTreeMap<Arc<str>, Arc<Line>>,
 }
 
 /// The connection to one address.
@@ -52,34 +57,61 @@ impl Nodes {
     /// No connections yet; those to come are secured like this, and shown this token.
     pub fn secured(tls: Option<Tls>, token: Option<Token>) -> Self {
         Self {
-            tls,
             bearer: Bearer::of(token),
-            lines: Mutex::default(),
+            lines: Mutex::new(Lines {
+                tls,
+                open: BTreeMap::new(),
+            }),
         }
     }
 
-    fn lines(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, Arc<Line>>> {
+    /// Takes certificates whose files have changed, for all connections from now on; those that are open are closed once
+    /// the requests on them have ended. Files that cannot be used change nothing. Reads files: not for asynchronous
+    /// threads.
+    pub fn look_again(&self) {
+        let Some(before) = self.lines().tls.clone() else {
+            return;
+        };
+        match before.read_again() {
+            Ok(None) => {}
+            Ok(Some(tls)) => {
+                let mut lines = self.lines();
+                lines.tls = Some(tls);
+                lines.open.clear();
+                tracing::info!("new certificates are used for new connections");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the files of certificates are not used; the ones before are");
+            }
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The line to `url`; opened, but not yet connected, if there is none.
     pub fn line(&self, url: &Arc<str>) -> Result<Arc<Line>, AddressError> {
-        if let Some(line) = self.lines().get(url) {
+        let mut lines = self.lines();
+        if let Some(line) = lines.open.get(url) {
             return Ok(Arc::clone(line));
         }
-        let line = Arc::new(Line::open(url, self.tls.as_ref(), &self.bearer)?);
-        let mut lines = self.lines();
-        Ok(Arc::clone(lines.entry(Arc::clone(url)).or_insert(line)))
+        let line = Arc::new(Line::open(url, lines.tls.as_ref(), &self.bearer)?);
+        lines.open.insert(Arc::clone(url), Arc::clone(&line));
+        Ok(line)
     }
 
     /// Whether `url` has failed of late.
     pub fn is_avoided(&self, url: &str) -> bool {
-        self.lines().get(url).is_some_and(|line| line.is_avoided())
+        self.lines()
+            .open
+            .get(url)
+            .is_some_and(|line| line.is_avoided())
     }
 
     /// Closes the lines to everybody else, once the requests on them have ended.
     pub fn keep(&self, is_kept: impl Fn(&str) -> bool) {
-        self.lines().retain(|url, _| is_kept(url));
+        self.lines().open.retain(|url, _| is_kept(url));
     }
 }
 
@@ -148,6 +180,34 @@ mod tests {
         assert!(!nodes.is_avoided(&url));
         nodes.keep(|kept| kept != &*url);
         assert!(!Arc::ptr_eq(&line, &nodes.line(&url).expect("another")));
+    }
+
+    #[tokio::test]
+    async fn files_that_have_changed_are_used_for_the_next_connection_and_broken_ones_are_not() {
+        use super::super::tls::TlsFiles;
+        use rcgen::generate_simple_self_signed;
+        let folder = tempfile::tempdir().expect("a folder");
+        let authorities = folder.path().join("ca.crt");
+        let write = |text: &str| std::fs::write(&authorities, text).expect("written");
+        let made = || generate_simple_self_signed(vec!["localhost".to_owned()]).expect("made");
+        write(&made().cert.pem());
+        let files = TlsFiles {
+            authorities: authorities.clone(),
+            shown: None,
+        };
+        let tls = Tls::from_files(files).expect("one certificate");
+        let nodes = Nodes::secured(Some(tls), None);
+        let url: Arc<str> = "https://127.0.0.1:1".into();
+        let line = nodes.line(&url).expect("an address");
+        let is_same = || Arc::ptr_eq(&line, &nodes.line(&url).expect("an address"));
+        nodes.look_again();
+        assert!(is_same(), "nothing has changed");
+        write("nothing");
+        nodes.look_again();
+        assert!(is_same(), "it is broken");
+        write(&made().cert.pem());
+        nodes.look_again();
+        assert!(!is_same());
     }
 
     #[test]

@@ -5,12 +5,14 @@
 //! Invariant: its text is in no `Debug` output, no error and no table of header compression.
 
 use crate::limits::access::CREDENTIAL_BYTES_MAX;
+use bytes::Bytes;
 use std::fmt;
 use tonic::metadata::AsciiMetadataValue;
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
+use zeroize::Zeroizing;
 
 /// A bearer token.
 #[derive(Clone, PartialEq, Eq)]
@@ -27,12 +29,14 @@ impl Token {
     /// From its text; white space around it is passed over.
     pub fn new(text: &str) -> Result<Self, TokenError> {
         let text = text.trim();
-        let header = format!("Bearer {text}");
+        let header = Zeroizing::new(format!("Bearer {text}").into_bytes());
         let is_good = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.is_empty() || !is_good || header.len() > CREDENTIAL_BYTES_MAX {
             return Err(TokenError);
         }
-        let mut header: AsciiMetadataValue = header.parse().map_err(|_| TokenError)?;
+        // The header is these bytes, not a copy of them, so that they go with the last of its clones.
+        let mut header =
+            AsciiMetadataValue::try_from(Bytes::from_owner(header)).map_err(|_| TokenError)?;
         header.set_sensitive(true);
         Ok(Self(header))
     }

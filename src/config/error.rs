@@ -88,6 +88,10 @@ pub enum ConfigError {
         "`tls.{field}` is missing; clients and nodes are both secured or neither is: give certificate, key, peer_certificate, peer_key and peer_ca (`rejoin cert node` makes them)"
     )]
     HalfTls { field: &'static str },
+    #[error(
+        "`tls.client_crl` is given without `tls.client_ca`; say whose certificates are revoked, or leave it out"
+    )]
+    ListWithoutAuthority,
     #[error("both `[tls]` and `insecure = true` are given; remove one of them")]
     TlsAndInsecure,
     #[error(

@@ -21,7 +21,7 @@ pub use storage_engine::StorageEngine;
 pub use tls::TlsConfig;
 
 use crate::dynamo::metadata::facts::{PROTOCOL_MAX, PROTOCOL_MIN};
-use crate::dynamo::names::NodeId;
+use crate::dynamo::names::{JoinToken, NodeId};
 use crate::dynamo::repair::schedule::Share;
 use crate::dynamo::repair::settings::Settings;
 use crate::dynamo::ring::member::{Member, check_members};
@@ -32,7 +32,6 @@ use crate::limits::{
     PROBE_MS_MIN, REAP_INTERVAL_MS_MAX, STAND_IN_AFTER_MS_MIN, SUSPECT_MS_MAX, SUSPECT_MS_MIN,
     TOMBSTONE_HORIZON_MS_MAX, TOMBSTONE_HORIZON_MS_MIN, WEIGHT_MAX,
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -190,9 +189,11 @@ const FROM_ENVIRONMENT: &[&str] = &[
     "tls.certificate",
     "tls.key",
     "tls.client_ca",
+    "tls.client_crl",
     "tls.peer_certificate",
     "tls.peer_key",
     "tls.peer_ca",
+    "tls.peer_crl",
 ];
 
 impl Config {
@@ -335,7 +336,7 @@ impl Config {
     }
 
     /// The secret that admits nodes, from its file.
-    pub fn join_token(&self) -> Result<Option<Bytes>, ConfigError> {
+    pub fn join_token(&self) -> Result<Option<JoinToken>, ConfigError> {
         let Some(file) = &self.join_token_file else {
             return Ok(None);
         };

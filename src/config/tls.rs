@@ -7,10 +7,11 @@
 use super::error::ConfigError;
 use crate::security::tls::Pair;
 use crate::security::transport::TransportFiles;
+use crate::security::trust::TrustFiles;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// Files in PEM form. All of them belong together; only `client_ca` may be left out.
+/// Files in PEM form. All of them belong together; only `client_ca` and the lists may be left out.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
@@ -19,11 +20,15 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
     /// Who signs certificates of clients; without it a client shows none.
     pub client_ca: Option<PathBuf>,
+    /// Which of these certificates are revoked.
+    pub client_crl: Option<PathBuf>,
     /// What this node shows to other nodes; it names this node.
     pub peer_certificate: Option<PathBuf>,
     pub peer_key: Option<PathBuf>,
     /// Who signs certificates of nodes.
     pub peer_ca: Option<PathBuf>,
+    /// Which of these certificates are revoked.
+    pub peer_crl: Option<PathBuf>,
 }
 
 impl TlsConfig {
@@ -37,12 +42,26 @@ impl TlsConfig {
                 certificate: given("certificate", &self.certificate)?,
                 key: given("key", &self.key)?,
             },
-            client_authorities: self.client_ca.clone(),
+            client_trust: self.client_trust()?,
             peer: Pair {
                 certificate: given("peer_certificate", &self.peer_certificate)?,
                 key: given("peer_key", &self.peer_key)?,
             },
-            peer_authorities: given("peer_ca", &self.peer_ca)?,
+            peer_trust: TrustFiles {
+                authorities: given("peer_ca", &self.peer_ca)?,
+                revoked: self.peer_crl.clone(),
+            },
         })
+    }
+
+    fn client_trust(&self) -> Result<Option<TrustFiles>, ConfigError> {
+        match (&self.client_ca, &self.client_crl) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(ConfigError::ListWithoutAuthority),
+            (Some(authorities), revoked) => Ok(Some(TrustFiles {
+                authorities: authorities.clone(),
+                revoked: revoked.clone(),
+            })),
+        }
     }
 }

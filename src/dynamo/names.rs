@@ -7,6 +7,7 @@
 use crate::limits::{BUCKET_BYTES_MAX, KEY_BYTES_MAX, NODE_NAME_BYTES_MAX};
 use bytes::Bytes;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// Milliseconds of a clock that never goes back; deadlines are told in it.
@@ -243,9 +244,40 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// The secret that admits nodes to the cluster. Compared in `membership`, shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub struct JoinToken(Bytes);
+
+impl From<Bytes> for JoinToken {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl Deref for JoinToken {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for JoinToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinToken(hidden)")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_join_token_is_in_no_debug_output() {
+        let token = JoinToken::from(Bytes::from_static(b"a-long-secret-1234"));
+        assert_eq!(&*token, b"a-long-secret-1234");
+        assert_eq!(format!("{:?}", Some(token)), "Some(JoinToken(hidden))");
+    }
 
     #[test]
     fn a_bucket_that_was_created_again_has_another_name_on_disks_and_the_same_for_people() {

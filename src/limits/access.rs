@@ -28,13 +28,20 @@ pub const AUDIT_FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 pub const AUDIT_FILES_MAX: usize = 16;
 /// Lines that wait to be written. Beyond it what needs a line is refused, and a refusal has none.
 pub const AUDIT_QUEUE_MAX: usize = 4_096;
-/// Refusals of one second that have a line of their own; the others are counted in the next line.
+/// Refusals of strangers, in one second, that have a line of their own in the audit log; the others are counted in the
+/// next line.
 pub const AUDIT_REFUSALS_PER_SECOND_MAX: u32 = 20;
+/// The same of callers who are known. More: somebody has to answer for each; bounded all the same, because a program
+/// that has lost a role goes on asking.
+pub const AUDIT_KNOWN_REFUSALS_PER_SECOND_MAX: u32 = 200;
+/// Connections of strangers, in one second, that have a line of their own in the log of the node.
+pub const STRANGERS_PER_SECOND_MAX: u32 = 10;
 /// Bytes of a text in an audit line that a caller has chosen; the rest is cut off.
 pub const AUDIT_TEXT_BYTES_MAX: usize = 256;
 /// Names of callers whose change of roles one audit line tells.
 pub const AUDIT_NAMES_MAX: usize = 32;
 
+const _: () = assert!(AUDIT_REFUSALS_PER_SECOND_MAX <= AUDIT_KNOWN_REFUSALS_PER_SECOND_MAX);
 const _: () = assert!(BUCKET_BYTES_MAX <= AUDIT_TEXT_BYTES_MAX);
 const _: () = assert!(CALLER_BYTES_MAX <= AUDIT_TEXT_BYTES_MAX);
 const _: () = assert!(2 * TOKEN_RANDOM_BYTES + "Bearer rejoin-".len() <= CREDENTIAL_BYTES_MAX);

@@ -19,8 +19,13 @@ pub const KEY_FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub const CERTIFICATE_DAYS_DEFAULT: u32 = 365;
 /// How long an authority is valid unless `rejoin cert` is told otherwise.
 pub const AUTHORITY_DAYS_DEFAULT: u32 = 3_650;
+/// Bytes of the register of what an authority has signed: some 60,000 certificates.
+pub const ISSUED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The longest validity of either.
 pub const CERTIFICATE_DAYS_MAX: u32 = 36_500;
+/// After which a list of revoked certificates says that it should be replaced. Nodes go on with an older one: what was
+/// revoked stays so, and nobody is locked out because a list was not renewed.
+pub const REVOCATION_DAYS: u32 = 3_650;
 /// A certificate is valid from so long before it was made: clocks differ.
 pub const CERTIFICATE_SKEW_S: u64 = 60 * 60;
 /// The names and addresses of one node.

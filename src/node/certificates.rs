@@ -7,7 +7,9 @@
 use crate::config::{Config, ConfigError};
 use crate::dynamo::names::NodeId;
 use crate::limits::transport::KEYS_INTERVAL_MS;
+use crate::security::authority::Realm;
 use crate::security::names::PEER_HOST;
+use crate::security::tethers::Tether;
 use crate::security::tls::TlsError;
 use crate::security::transport::Transport;
 use crate::security::verifier::PeerVerifier;
@@ -78,6 +80,8 @@ pub struct Connected {
     pub channel: Channel,
     /// None on an insecure connection.
     pub certificate: Option<NodeId>,
+    /// Cut when that certificate is revoked.
+    pub tether: Option<Tether>,
 }
 
 /// Connects as this node. With certificates it has to be `expected` who answers, if that is known, also when the channel
@@ -91,10 +95,11 @@ pub async fn connect(
         return Ok(Connected {
             channel: endpoint.connect().await?,
             certificate: None,
+            tether: None,
         });
     };
     let dialling = &keys.dialling;
-    let verifier = PeerVerifier::of(expected, Arc::clone(&dialling.authorities))?;
+    let verifier = PeerVerifier::of(expected, &dialling.trust)?;
     let verifier = Arc::new(verifier);
     let identity = Identity::from_pem(&dialling.certificate_pem, &dialling.key_pem);
     let tls = ClientTlsConfig::new()
@@ -105,6 +110,7 @@ pub async fn connect(
     Ok(Connected {
         channel,
         certificate: verifier.node().cloned(),
+        tether: transport.tie(Realm::Peers, verifier.chain()),
     })
 }
 

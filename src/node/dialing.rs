@@ -12,6 +12,7 @@ use super::switchboard::Switchboard;
 use crate::dynamo::membership::gossip::Gossip;
 use crate::dynamo::names::NodeId;
 use crate::limits::PEER_MESSAGE_BYTES_MAX;
+use crate::security::tethers::Tether;
 use crate::security::transport::Transport;
 use crate::wire::peer::{decode, encode};
 use crate::wire::proto::peer::Frame;
@@ -192,7 +193,10 @@ impl Exchange {
         if is_seed {
             self.registry.seed(peer.clone());
         }
-        let reason = self.serve(&peer, &link, &mut opened.incoming).await;
+        let reason = tokio::select! {
+            reason = self.serve(&peer, &link, &mut opened.incoming) => reason,
+            () = is_cut(&mut opened.tether) => "the certificate of the peer is revoked".to_owned(),
+        };
         tracing::info!(%peer, reason, "disconnected");
         Ok(Dialled::Served)
     }
@@ -214,6 +218,7 @@ impl Exchange {
             channel: connected.channel,
             first,
             incoming,
+            tether: connected.tether,
         })
     }
 
@@ -253,6 +258,15 @@ struct Opened {
     /// Takes the queue of what is to be sent.
     first: mpsc::Sender<mpsc::Receiver<Letter>>,
     incoming: Streaming<Frame>,
+    tether: Option<Tether>,
+}
+
+/// Never, on a connection without certificates.
+async fn is_cut(tether: &mut Option<Tether>) {
+    match tether {
+        Some(tether) => tether.is_cut().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn endpoint(url: String) -> anyhow::Result<Endpoint> {

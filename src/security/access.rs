@@ -7,11 +7,12 @@
 
 use super::audit::{Audit, AuditError, Event, Line, shown};
 use super::book::{Book, BookError, Changes};
-use super::caller::{Caller, Proof, Refusal};
+use super::caller::{Attempt, Caller, Proof, Refusal};
 use super::connection::ConnectionInfo;
 use super::moment;
 use super::policy::Need;
 use super::roles::{Rights, Role};
+use super::strangers::Strangers;
 use super::tokens::TokenHash;
 use crate::limits::access::{ACCESS_FILE_BYTES_MAX, AUDIT_NAMES_MAX, CREDENTIAL_BYTES_MAX};
 use sha2::{Digest as _, Sha256};
@@ -49,6 +50,7 @@ pub enum Look {
 pub struct Access {
     watched: Option<Watched>,
     pub audit: Option<Audit>,
+    pub strangers: Strangers,
     /// By the places of `Refusal::REASONS`.
     denied: [AtomicU64; Refusal::REASONS.len()],
     looks_failed: AtomicU64,
@@ -75,10 +77,12 @@ struct Seen {
 impl Access {
     /// Somebody who is no node of this cluster came to the listener of the nodes.
     pub fn refused_peer(&self, remote: Option<SocketAddr>, why: &str) {
-        tracing::warn!(event = "peer-refused", ?remote, why);
-        if let Some(audit) = &self.audit {
-            audit.refused_peer(remote, why);
-        }
+        self.strangers.peer(remote, why, self.audit.as_ref());
+    }
+
+    /// Somebody came to the listener of clients and was not let in.
+    pub fn refused_client(&self, remote: Option<SocketAddr>, why: &str) {
+        self.strangers.client(remote, why, self.audit.as_ref());
     }
 
     /// Reads the access file and begins the audit log.
@@ -92,6 +96,7 @@ impl Access {
         let access = Self {
             watched,
             audit: log,
+            strangers: Strangers::default(),
             denied: Default::default(),
             looks_failed: AtomicU64::new(0),
         };
@@ -108,6 +113,7 @@ impl Access {
         Self {
             watched: None,
             audit: None,
+            strangers: Strangers::default(),
             denied: Default::default(),
             looks_failed: AtomicU64::new(0),
         }
@@ -171,20 +177,13 @@ impl Access {
     }
 
     /// Counts and notes a request that is turned away.
-    pub fn on_refusal(
-        &self,
-        refusal: &Refusal,
-        caller: Option<&Caller>,
-        remote: Option<SocketAddr>,
-        rpc: &str,
-        request: &str,
-    ) {
+    pub fn on_refusal(&self, refusal: &Refusal, attempt: Attempt<'_>) {
         let mut reasons = Refusal::REASONS.iter();
         if let Some(place) = reasons.position(|reason| *reason == refusal.reason()) {
             self.denied[place].fetch_add(1, Ordering::Relaxed);
         }
         if let Some(audit) = &self.audit {
-            audit.refused(refusal, caller, remote, rpc, request);
+            audit.refused(Line::refused(refusal, attempt));
         }
     }
 

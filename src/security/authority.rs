@@ -5,24 +5,28 @@
 //!
 //! Invariant: what an authority signed here is believed by whoever trusts its certificate; it was tried.
 
+use super::cryptography::provider;
 use super::names::{PEER_HOST, client_uri, node_uri};
-use super::tls::provider;
+use super::revocation::{RevocationList, Shown, number};
 use crate::dynamo::names::NodeId;
-use crate::limits::transport::CERTIFICATE_SKEW_S;
+use crate::limits::transport::{CERTIFICATE_SKEW_S, KEY_FILE_BYTES_MAX, REVOCATION_DAYS};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
+use zeroize::Zeroizing;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whose certificates an authority signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Realm {
     /// Clients, and what nodes show to them.
     Clients,
@@ -45,7 +49,8 @@ impl Realm {
 /// A certificate and its key, in PEM.
 pub struct Issued {
     pub certificate: String,
-    pub key: String,
+    /// Overwritten when it is dropped.
+    pub key: Zeroizing<String>,
 }
 
 /// Why no certificate was made.
@@ -61,6 +66,12 @@ pub enum IssueError {
         "what was signed does not fit the certificate of the authority ({0}); its key is of another one, it has expired, or `rejoin cert authority` did not make it"
     )]
     Misfit(webpki::Error),
+    #[error("the list of revoked certificates is not used: {0}")]
+    List(String),
+    #[error(
+        "the list of revoked certificates would have {bytes} bytes, and nodes read {KEY_FILE_BYTES_MAX}; replace the authority (docs/security.md)"
+    )]
+    ListTooLong { bytes: usize },
 }
 
 /// Signs certificates of one realm.
@@ -75,7 +86,7 @@ pub fn found(realm: Realm, days: u32) -> Result<Issued, IssueError> {
     let certificate = of_authority(realm, &key, days).self_signed(&key)?;
     Ok(Issued {
         certificate: certificate.pem(),
-        key: key.serialize_pem(),
+        key: key.serialize_pem().into(),
     })
 }
 
@@ -159,8 +170,56 @@ impl Authority {
         }
         Ok(Issued {
             certificate: certificate.pem(),
-            key: key.serialize_pem(),
+            key: key.serialize_pem().into(),
         })
+    }
+
+    /// Whether a certificate says that it is of this authority.
+    pub fn has_issued(&self, shown: &Shown) -> bool {
+        shown.is_of(&self.certificate)
+    }
+
+    /// A list of revoked certificates, in PEM: what was on the list before, and these serial numbers.
+    pub fn revoke(&self, before: Option<&[u8]>, serials: &[&[u8]]) -> Result<String, IssueError> {
+        let now = SystemTime::now();
+        let age = now.duration_since(SystemTime::UNIX_EPOCH);
+        let age = age.unwrap_or_default();
+        let mut revoked = BTreeMap::new();
+        let before = before.map_or(Ok(Vec::new()), RevocationList::all);
+        for list in before.map_err(IssueError::List)? {
+            if !list.is_signed_by(&self.certificate) {
+                let why = "another authority has signed it";
+                return Err(IssueError::List(why.to_owned()));
+            }
+            revoked.extend(
+                list.entries()
+                    .map(|(serial, since_s)| (serial.to_vec(), since_s)),
+            );
+        }
+        for serial in serials {
+            let serial = number(serial).to_vec();
+            revoked.entry(serial).or_insert(age.as_secs());
+        }
+        let entry = |(serial, since_s): (&Vec<u8>, &u64)| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: (SystemTime::UNIX_EPOCH + Duration::from_secs(*since_s)).into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        // A later list has a greater number, also if the one before it is lost.
+        let params = CertificateRevocationListParams {
+            this_update: (now - Duration::from_secs(CERTIFICATE_SKEW_S)).into(),
+            next_update: (now + DAY * REVOCATION_DAYS).into(),
+            crl_number: SerialNumber::from(age.as_millis() as u64),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let text = params.signed_by(&self.issuer)?.pem()?;
+        match text.len() as u64 > KEY_FILE_BYTES_MAX {
+            true => Err(IssueError::ListTooLong { bytes: text.len() }),
+            false => Ok(text),
+        }
     }
 
     fn check(&self, leaf: &CertificateDer<'_>, usage: KeyUsage) -> Result<(), webpki::Error> {

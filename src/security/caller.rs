@@ -36,6 +36,17 @@ pub struct Caller {
     pub remote: Option<SocketAddr>,
 }
 
+/// A request that is turned away, as far as is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// None: nobody knows who sent it.
+    pub caller: Option<&'a Caller>,
+    pub remote: Option<SocketAddr>,
+    pub rpc: &'a str,
+    /// By which its sender and the log name it.
+    pub request: &'a str,
+}
+
 /// Why a request is turned away.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

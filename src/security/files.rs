@@ -4,10 +4,10 @@
 //!
 //! Invariant: a private key that others than its owner may read is not used, and no key stands in a message.
 
+use super::secret::Secret;
 use crate::limits::transport::KEY_FILE_BYTES_MAX;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -32,33 +32,37 @@ pub enum FileError {
 
 /// The bytes of a file of certificates.
 pub fn read(file: &Path) -> Result<Vec<u8>, FileError> {
+    watched(file).map(Secret::into_bytes)
+}
+
+/// The bytes of the file of a private key, which only its owner may read.
+pub fn read_secret(file: &Path) -> Result<Secret, FileError> {
     let failed = |why| FileError::Read {
         file: file.to_owned(),
         why,
     };
-    let mut bytes = Vec::new();
-    let open = std::fs::File::open(file).map_err(failed)?;
-    let mut bounded = open.take(KEY_FILE_BYTES_MAX + 1);
-    bounded.read_to_end(&mut bytes).map_err(failed)?;
-    match bytes.len() as u64 > KEY_FILE_BYTES_MAX {
-        true => Err(FileError::TooLarge {
+    let facts = std::fs::metadata(file).map_err(failed)?;
+    if facts.permissions().mode() & 0o077 != 0 {
+        return Err(FileError::Permissions {
             file: file.to_owned(),
-        }),
-        false => Ok(bytes),
+        });
     }
+    watched(file)
 }
 
-/// The bytes of the file of a private key, which only its owner may read.
-pub fn read_secret(file: &Path) -> Result<Vec<u8>, FileError> {
-    let facts = std::fs::metadata(file).map_err(|why| FileError::Read {
+/// The bytes of any of these files, as they are looked at for changes: it may be a private key.
+pub fn watched(file: &Path) -> Result<Secret, FileError> {
+    let open = std::fs::File::open(file);
+    let read = open.and_then(|open| Secret::read(open, KEY_FILE_BYTES_MAX as usize));
+    let secret = read.map_err(|why| FileError::Read {
         file: file.to_owned(),
         why,
     })?;
-    match facts.permissions().mode() & 0o077 {
-        0 => read(file),
-        _ => Err(FileError::Permissions {
+    match secret.len() as u64 > KEY_FILE_BYTES_MAX {
+        true => Err(FileError::TooLarge {
             file: file.to_owned(),
         }),
+        false => Ok(secret),
     }
 }
 

@@ -66,7 +66,7 @@ fn look(files: &[PathBuf]) -> Seen {
     use std::os::unix::fs::PermissionsExt as _;
     let mut hash = Sha256::new();
     for file in files {
-        match super::files::read(file) {
+        match super::files::watched(file) {
             Ok(bytes) => {
                 let mode = std::fs::metadata(file).map(|facts| facts.permissions().mode());
                 hash.update((bytes.len() as u64).to_be_bytes());

@@ -6,19 +6,25 @@
 //! Invariant: what comes out of here fits together: the key belongs to the certificate, a peer's certificate names
 //! this node and is signed by an authority that this node itself trusts.
 
+use super::cryptography::provider;
 use super::files::{self, FileError};
 use super::names::{NamingError, node_of};
+use super::revocation::Shown;
+use super::secret::Secret;
+use super::trust::{Trust, TrustError, TrustFiles};
 use crate::dynamo::names::NodeId;
-use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::ServerConfig;
+use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::TLS13;
-use rustls::{RootCertStore, ServerConfig};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use webpki::{EndEntityCert, KeyUsage};
+use zeroize::Zeroize as _;
 
 /// gRPC and nothing else.
 const ALPN_HTTP2: &[u8] = b"h2";
@@ -35,6 +41,8 @@ pub struct Pair {
 pub enum TlsError {
     #[error(transparent)]
     File(#[from] FileError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     #[error("the key {} does not fit the certificate {}: {why}", .pair.key.display(), .pair.certificate.display())]
     Misfit { pair: Pair, why: rustls::Error },
     #[error("{}: {why}", .file.display())]
@@ -53,15 +61,20 @@ pub enum TlsError {
         authorities: PathBuf,
         why: webpki::Error,
     },
-    #[error("{} holds no usable authority: {why}", .file.display())]
-    Authorities { file: PathBuf, why: String },
+    #[error("the certificate {} is revoked, so no other node would talk to this one; make another one with `rejoin cert node`", .file.display())]
+    Revoked { file: PathBuf },
+    #[error("{} cannot be used to verify certificates: {why}", .file.display())]
+    Verifier {
+        file: PathBuf,
+        why: VerifierBuilderError,
+    },
 }
 
 /// What a node shows to the peers that it dials, and whom it believes.
 pub struct Dialling {
     pub certificate_pem: Vec<u8>,
-    pub key_pem: Vec<u8>,
-    pub authorities: Arc<RootCertStore>,
+    pub key_pem: Secret,
+    pub trust: Arc<Trust>,
 }
 
 impl fmt::Debug for Dialling {
@@ -75,50 +88,58 @@ impl fmt::Debug for Dialling {
 pub struct PeerKeys {
     pub listening: Arc<ServerConfig>,
     pub dialling: Dialling,
+    /// Whether this node's own certificate is one of those that its authority has taken back.
+    pub is_revoked: bool,
+}
+
+/// The listener of clients.
+#[derive(Debug)]
+pub struct ClientKeys {
+    pub listening: Arc<ServerConfig>,
+    /// None: clients show no certificates.
+    pub trust: Option<Trust>,
 }
 
 /// The listener of clients; with authorities it also takes certificates of theirs.
-pub fn for_clients(pair: &Pair, authorities: Option<&Path>) -> Result<Arc<ServerConfig>, TlsError> {
-    let verifier = match authorities {
-        None => WebPkiClientVerifier::no_client_auth(),
-        Some(file) => {
-            let roots = Arc::new(roots(file)?);
-            let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
-            let built = builder.allow_unauthenticated().build();
-            built.map_err(|error| unusable(file, &error))?
+pub fn for_clients(pair: &Pair, believed: Option<&TrustFiles>) -> Result<ClientKeys, TlsError> {
+    let trust = believed.map(Trust::read).transpose()?;
+    let verifier = match (&trust, believed) {
+        (Some(trust), Some(files)) => {
+            let built = trust.of_clients().allow_unauthenticated().build();
+            built.map_err(|why| unusable(files, why))?
         }
+        _ => WebPkiClientVerifier::no_client_auth(),
     };
     let (certificate, key) = (
         files::read(&pair.certificate)?,
         files::read_secret(&pair.key)?,
     );
-    server(pair, (&certificate, &key), verifier)
+    Ok(ClientKeys {
+        listening: server(pair, (&certificate, &key), verifier)?,
+        trust,
+    })
 }
 
 /// The connections between nodes, both ends with a certificate of the same authorities.
-pub fn for_peers(me: &NodeId, pair: &Pair, authorities: &Path) -> Result<PeerKeys, TlsError> {
+pub fn for_peers(me: &NodeId, pair: &Pair, believed: &TrustFiles) -> Result<PeerKeys, TlsError> {
     let certificate_pem = files::read(&pair.certificate)?;
     let key_pem = files::read_secret(&pair.key)?;
     let chain = files::certificates(&pair.certificate, &certificate_pem)?;
     check_name(me, &pair.certificate, &chain[0])?;
-    let roots = Arc::new(roots(authorities)?);
-    check_trusted(pair, &chain, authorities, &roots)?;
-    let builder = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider());
-    let verifier = builder.build();
-    let verifier = verifier.map_err(|error| unusable(authorities, &error))?;
+    let trust = Arc::new(Trust::read(believed)?);
+    check_trusted(pair, &chain, &believed.authorities, &trust)?;
+    let verifier = trust.of_clients().build();
+    let verifier = verifier.map_err(|why| unusable(believed, why))?;
+    let is_revoked = Shown::of(&chain[0]).is_some_and(|mine| trust.is_revoked(&mine));
     Ok(PeerKeys {
         listening: server(pair, (&certificate_pem, &key_pem), verifier)?,
         dialling: Dialling {
             certificate_pem,
             key_pem,
-            authorities: roots,
+            trust,
         },
+        is_revoked,
     })
-}
-
-/// The one implementation of cryptography that is used.
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
 }
 
 fn server(
@@ -131,30 +152,33 @@ fn server(
         why,
     };
     let chain = files::certificates(&pair.certificate, certificate)?;
-    let key = files::key(&pair.key, key)?;
+    let certified = certified(chain, files::key(&pair.key, key)?).map_err(misfit)?;
     let builder = ServerConfig::builder_with_provider(provider());
     let builder = builder.with_protocol_versions(&[&TLS13]).map_err(misfit)?;
     let builder = builder.with_client_cert_verifier(verifier);
-    let mut config = builder.with_single_cert(chain, key).map_err(misfit)?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     config.alpn_protocols = vec![ALPN_HTTP2.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
 }
 
-fn roots(file: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in files::certificates(file, &files::read(file)?)? {
-        let added = roots.add(certificate);
-        added.map_err(|error| unusable(file, &error))?;
-    }
-    Ok(roots)
+/// As rustls makes one, but for the bytes of the key, which do not stay behind.
+fn certified(
+    chain: Vec<CertificateDer<'static>>,
+    mut key: PrivateKeyDer<'static>,
+) -> Result<CertifiedKey, rustls::Error> {
+    let signing = any_supported_type(&key);
+    key.zeroize();
+    let certified = CertifiedKey::new(chain, signing?);
+    certified.keys_match()?;
+    Ok(certified)
 }
 
-fn unusable(file: &Path, error: &impl ToString) -> TlsError {
-    TlsError::Authorities {
-        file: file.to_owned(),
-        why: error.to_string(),
+fn unusable(files: &TrustFiles, why: VerifierBuilderError) -> TlsError {
+    TlsError::Verifier {
+        file: files.authorities.clone(),
+        why,
     }
 }
 
@@ -178,7 +202,7 @@ fn check_trusted(
     pair: &Pair,
     chain: &[CertificateDer<'_>],
     authorities: &Path,
-    roots: &RootCertStore,
+    trust: &Trust,
 ) -> Result<(), TlsError> {
     let untrusted = |why| TlsError::Untrusted {
         file: pair.certificate.clone(),
@@ -190,7 +214,7 @@ fn check_trusted(
     for usage in [KeyUsage::server_auth(), KeyUsage::client_auth()] {
         let verified = leaf.verify_for_usage(
             algorithms.all,
-            &roots.roots,
+            &trust.roots().roots,
             &chain[1..],
             UnixTime::now(),
             usage,
@@ -239,10 +263,14 @@ mod tests {
         let folder = Folder(tempfile::tempdir().expect("a folder"));
         let (peers, peer_ca) = authority(Realm::Peers);
         let (clients, client_ca) = authority(Realm::Clients);
-        let trusted = folder.put("peer-ca", &peer_ca).certificate;
+        let believing = |authorities: Pair| TrustFiles {
+            authorities: authorities.certificate,
+            revoked: None,
+        };
+        let trusted = believing(folder.put("peer-ca", &peer_ca));
         let n1 = folder.put("n1", &peers.for_peer(&node("n1"), 10).expect("issued"));
         assert!(for_peers(&node("n1"), &n1, &trusted).is_ok());
-        let refused = |me: &str, pair: &Pair, trusted: &Path| {
+        let refused = |me: &str, pair: &Pair, trusted: &TrustFiles| {
             let refused = for_peers(&node(me), pair, trusted).expect_err("refused");
             refused.to_string()
         };
@@ -263,9 +291,9 @@ mod tests {
         assert!(text.contains("does not fit the certificate"), "{text}");
         let both = Issued {
             certificate: peer_ca.certificate.clone() + &strange_ca.certificate,
-            key: String::new(),
+            key: String::new().into(),
         };
-        let both = folder.put("both", &both).certificate;
+        let both = believing(folder.put("both", &both));
         assert!(
             for_peers(&node("n1"), &n1, &both).is_ok(),
             "a bundle of two"

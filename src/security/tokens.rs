@@ -10,19 +10,21 @@ use rand::TryRng as _;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
 
 /// Every token begins with it, so that one that was left somewhere is found by a search.
 pub const MARK: &str = "rejoin-";
 
 /// The text of a token. Whoever has it is its caller.
-pub struct Token(String);
+pub struct Token(Zeroizing<String>);
 
 impl Token {
     /// Draws from the random generator of the operating system.
     pub fn draw() -> Result<Self, rand::rngs::SysError> {
-        let mut bytes = [0; TOKEN_RANDOM_BYTES];
-        rand::rngs::SysRng.try_fill_bytes(&mut bytes)?;
-        Ok(Self(format!("{MARK}{}", hex::encode(bytes))))
+        let mut bytes = Zeroizing::new([0; TOKEN_RANDOM_BYTES]);
+        rand::rngs::SysRng.try_fill_bytes(&mut *bytes)?;
+        let text = format!("{MARK}{}", &*Zeroizing::new(hex::encode(&*bytes)));
+        Ok(Self(Zeroizing::new(text)))
     }
 
     /// For showing it to its owner, once.

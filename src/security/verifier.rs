@@ -5,14 +5,13 @@
 //! Invariant: a connection through one verifier always leads to the same node, also when it is opened again.
 
 use super::names::node_of;
-use super::tls::provider;
+use super::trust::Trust;
 use crate::dynamo::names::NodeId;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, RootCertStore,
-    SignatureScheme,
+    CertificateError, DigitallySignedStruct, Error, OtherError, PeerMisbehaved, SignatureScheme,
 };
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -23,6 +22,8 @@ pub struct PeerVerifier {
     authorities: Arc<WebPkiServerVerifier>,
     /// Whom the first certificate named, or who was expected.
     node: OnceLock<NodeId>,
+    /// The first one that was believed, and its chain.
+    chain: OnceLock<Vec<CertificateDer<'static>>>,
 }
 
 /// Why the certificate is not the right one. rustls shows it by its `Debug`.
@@ -40,22 +41,27 @@ impl PeerVerifier {
     /// Of a node that is known by name, or of whoever is there.
     pub fn of(
         expected: Option<&NodeId>,
-        authorities: Arc<RootCertStore>,
+        trust: &Trust,
     ) -> Result<Self, rustls::server::VerifierBuilderError> {
-        let builder = WebPkiServerVerifier::builder_with_provider(authorities, provider());
         let node = OnceLock::new();
         if let Some(expected) = expected {
             node.get_or_init(|| expected.clone());
         }
         Ok(Self {
-            authorities: builder.build()?,
+            authorities: trust.of_servers()?,
             node,
+            chain: OnceLock::new(),
         })
     }
 
     /// The node that a certificate has named; none before the first handshake.
     pub fn node(&self) -> Option<&NodeId> {
         self.node.get()
+    }
+
+    /// The certificate that was believed, and its chain; nothing before the first handshake.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        self.chain.get().map_or(&[], Vec::as_slice)
     }
 }
 
@@ -74,7 +80,12 @@ impl ServerCertVerifier for PeerVerifier {
         let found = node_of(certificate).map_err(|why| refused(why.to_string()))?;
         let expected = self.node.get_or_init(|| found.clone());
         match found == *expected {
-            true => Ok(verified),
+            true => {
+                let all = std::iter::once(certificate).chain(intermediates);
+                let owned = all.map(|one| one.clone().into_owned());
+                self.chain.get_or_init(|| owned.collect());
+                Ok(verified)
+            }
             false => Err(refused(format!(
                 "its certificate is that of node {found}, not of {expected}"
             ))),
@@ -115,7 +126,10 @@ fn refused(why: String) -> Error {
 mod tests {
     use super::*;
     use crate::security::authority::{Authority, Issued, Realm, found};
+    use crate::security::cryptography::provider;
     use crate::security::names::PEER_HOST;
+    use crate::security::revocation::Shown;
+    use crate::security::trust::TrustFiles;
     use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject as _;
     use rustls::{ClientConfig, ServerConfig};
@@ -125,15 +139,26 @@ mod tests {
         NodeId::new(name).expect("a good name")
     }
 
-    fn authority(realm: Realm) -> (Authority, Arc<RootCertStore>) {
+    fn authority(realm: Realm) -> (Authority, Trust) {
         let issued = found(realm, 10).expect("made");
         let loaded = Authority::load(realm, issued.certificate.as_bytes(), &issued.key);
-        let der = CertificateDer::from_pem_slice(issued.certificate.as_bytes());
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(der.expect("a certificate"))
-            .expect("an authority");
-        (loaded.expect("it fits"), Arc::new(roots))
+        let loaded = loaded.expect("it fits");
+        let trust = trusting(&issued.certificate, None);
+        (loaded, trust)
+    }
+
+    fn trusting(authority: &str, list: Option<&str>) -> Trust {
+        let folder = tempfile::tempdir().expect("a folder");
+        let put = |name: &str, text: &str| {
+            let file = folder.path().join(name);
+            std::fs::write(&file, text).expect("written");
+            file
+        };
+        let files = TrustFiles {
+            authorities: put("ca.crt", authority),
+            revoked: list.map(|list| put("ca.crl", list)),
+        };
+        Trust::read(&files).expect("they fit")
     }
 
     /// What comes of dialling who shows this certificate.
@@ -162,11 +187,11 @@ mod tests {
 
     #[tokio::test]
     async fn the_node_that_answers_is_the_one_that_was_dialled_or_there_is_no_connection() {
-        let (peers, roots) = authority(Realm::Peers);
+        let (peers, trust) = authority(Realm::Peers);
         let (n1, n2) = (node("n1"), node("n2"));
         let first = peers.for_peer(&n1, 10).expect("issued");
         let second = peers.for_peer(&n2, 10).expect("issued");
-        let expecting = |node| Arc::new(PeerVerifier::of(node, Arc::clone(&roots)).expect("one"));
+        let expecting = |node| Arc::new(PeerVerifier::of(node, &trust).expect("one"));
         let known = expecting(Some(&n1));
         assert_eq!(dialled(&first, &known).await, Ok(()));
         let refused = dialled(&second, &known).await.expect_err("somebody else");
@@ -181,7 +206,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_no_certificate_of_a_nodes_authority_is_not_talked_to() {
-        let (peers, roots) = authority(Realm::Peers);
+        let (peers, trust) = authority(Realm::Peers);
         let (clients, _) = authority(Realm::Clients);
         let (strange, _) = authority(Realm::Peers);
         let n1 = node("n1");
@@ -193,11 +218,31 @@ mod tests {
             peers.for_client("n1", 10),
         ];
         for (case, shown) in cases.into_iter().enumerate() {
-            let verifier = PeerVerifier::of(None, Arc::clone(&roots)).expect("one");
+            let verifier = PeerVerifier::of(None, &trust).expect("one");
             let verifier = Arc::new(verifier);
             let outcome = dialled(&shown.expect("issued"), &verifier).await;
             assert!(outcome.is_err(), "{case}");
             assert_eq!(verifier.node(), None, "{case}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_node_whose_certificate_was_revoked_is_not_talked_to_and_its_next_one_is() {
+        let made = found(Realm::Peers, 10).expect("made");
+        let peers = Authority::load(Realm::Peers, made.certificate.as_bytes(), &made.key);
+        let peers = peers.expect("it fits");
+        let n1 = node("n1");
+        let stolen = peers.for_peer(&n1, 10).expect("issued");
+        let next = peers.for_peer(&n1, 10).expect("issued");
+        let der = CertificateDer::from_pem_slice(stolen.certificate.as_bytes());
+        let revoked = Shown::of(&der.expect("one")).expect("readable");
+        let list = peers.revoke(None, &[revoked.serial()]).expect("signed");
+        let trust = trusting(&made.certificate, Some(&list));
+        let verifier = Arc::new(PeerVerifier::of(Some(&n1), &trust).expect("one"));
+        let refused = dialled(&stolen, &verifier).await.expect_err("revoked");
+        assert!(refused.contains("Revoked"), "{refused}");
+        assert!(verifier.chain().is_empty());
+        assert_eq!(dialled(&next, &verifier).await, Ok(()));
+        assert_eq!(verifier.chain().len(), 1);
     }
 }

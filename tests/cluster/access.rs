@@ -590,6 +590,56 @@ async fn the_audit_log_tells_of_changes_before_they_begin_and_holds_no_secret() 
 }
 
 #[tokio::test]
+async fn the_audit_log_and_the_caller_call_a_request_by_the_same_name() {
+    let gate = Gate::open(&[]).await;
+    gate.fill("mine").await;
+    let name = |metadata: &tonic::metadata::MetadataMap| {
+        let name = metadata.get("x-request-id").expect("a name");
+        name.to_str().expect("ASCII").to_owned()
+    };
+    let mut refused = Vec::new();
+    for kind in [Kind::Anonymous, Kind::WrongToken, Kind::Writer] {
+        let node = gate.node(kind).await;
+        let status = node.try_get(getting("mine", "k")).await.unwrap_err();
+        refused.push(name(status.metadata()));
+    }
+    let admin = gate.node(Kind::Admin).await;
+    let asked = proto::CreateBucketRequest {
+        bucket: "new".to_owned(),
+        properties: Some(callers::of_one_node()),
+        replace: false,
+    };
+    let asked = admin.connection.request(asked);
+    let created = admin.connection.buckets().create(asked).await;
+    let created = name(created.expect("the bucket").metadata());
+    let removing = proto::RemoveBucketRequest {
+        bucket: "mine".to_owned(),
+        force: false,
+    };
+    let removing = admin.connection.request(removing);
+    let failed = admin.connection.buckets().remove(removing).await;
+    let failed = name(failed.expect_err("it holds keys").metadata());
+    until("all of them are in the log", async || {
+        let lines = gate.audit();
+        let count = |facts: &[(&str, &str)]| {
+            let has =
+                |line: &&serde_json::Value| facts.iter().all(|(field, fact)| line[*field] == *fact);
+            lines.iter().filter(has).count()
+        };
+        let refusals = refused
+            .iter()
+            .map(|id| count(&[("event", "refused"), ("request", id)]));
+        refusals.eq([1, 1, 1])
+            && count(&[("event", "request"), ("request", &created)]) == 2
+            && count(&[("event", "request"), ("request", &failed)]) == 2
+    })
+    .await;
+    let names: BTreeSet<&String> = refused.iter().chain([&created, &failed]).collect();
+    assert_eq!(names.len(), 5, "each has a name of its own");
+    gate.end().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_written_down_is_not_done() {
     let gate = Gate::open(&[]).await;
     gate.fill("mine").await;
@@ -740,6 +790,7 @@ async fn the_command_line_draws_tokens_and_shows_them_to_nodes_but_to_nobody_els
     assert!(done && value.contains('v'), "{said}");
     let (done, _, said) = run(&["put", "mine", "k", "x", "--token-file", &out], &[]).await;
     assert!(!done && said.contains("`write` in bucket mine"), "{said}");
+    assert!(said.contains("(PermissionDenied, request "), "{said}");
     let (done, _, said) = run(&["get", "mine", "k"], &[]).await;
     assert!(!done && said.contains("REJOIN_TOKEN"), "{said}");
     let (_, help, _) = run(&["get", "--help"], &[("REJOIN_TOKEN", secret)]).await;

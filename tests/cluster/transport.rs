@@ -2,6 +2,9 @@
 //!
 //! All of them come from `rejoin cert`, as users have them.
 
+#[path = "transport/revocation.rs"]
+mod revocation;
+
 use super::stage::{Node, PATIENCE, bound, plugin_bytes, putting, rejoin_binary, texts, until};
 use rejoin::cli::connection::Connection;
 use rejoin::cli::local::{LocalCluster, Plan, Wiring};
@@ -626,10 +629,12 @@ async fn authorities_and_certificates_are_replaced_under_load_without_a_failed_r
     registry.found("second").await;
     let old = shown(&stage, 0).await;
     let peer_cas = ["authority/peer-ca.crt", "second/peer-ca.crt"].map(|name| registry.text(name));
-    // Everybody believes both authorities before anybody shows what the second one has signed.
+    let lists = ["authority/peer-ca.crl", "second/peer-ca.crl"].map(|name| registry.text(name));
+    // Everybody believes both authorities, and has the lists of both, before anybody shows what the second one has signed.
     for place in 0..3 {
         let file = registry.path(&format!("n{}/peer-ca.crt", place + 1));
         replace(&file, &peer_cas.concat());
+        replace(&file.with_extension("crl"), &lists.concat());
         stage.hang_up(place);
         stage
             .logs(place, "new certificates are used for new connections")
@@ -836,7 +841,7 @@ async fn a_wrong_tls_table_is_refused_with_its_fix_and_makes_no_folder() {
     let far = "client = \"0.0.0.0:0\"\npeer = \"127.0.0.1:0\"\n";
     let named =
         "client = \"0.0.0.0:0\"\nadvertise_client = \"db1.example:7001\"\npeer = \"127.0.0.1:0\"\n";
-    let cases: [(&str, String, &[&str]); 12] = [
+    let cases: [(&str, String, &[&str]); 15] = [
         (
             named,
             table(&tls),
@@ -900,8 +905,29 @@ async fn a_wrong_tls_table_is_refused_with_its_fix_and_makes_no_folder() {
         ),
         (
             near,
-            with(&|tls| tls.peer_ca = tls.client_ca.clone()),
+            with(&|tls| {
+                tls.peer_ca = tls.client_ca.clone();
+                tls.peer_crl = None;
+            }),
             &["is not good for"],
+        ),
+        (
+            near,
+            with(&|tls| tls.peer_crl = tls.client_crl.clone()),
+            &["it would revoke nothing"],
+        ),
+        (
+            near,
+            with(&|tls| tls.client_crl = tls.client_ca.clone()),
+            &[
+                "no usable list of revoked certificates",
+                "rejoin cert revoke",
+            ],
+        ),
+        (
+            near,
+            with(&|tls| tls.client_ca = None),
+            &["`tls.client_crl` is given without `tls.client_ca`"],
         ),
     ];
     for (listeners, rest, hints) in cases {

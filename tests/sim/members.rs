@@ -82,7 +82,7 @@ impl World {
                 weight: 1,
                 ..NodeFacts::default()
             },
-            token: Some(Bytes::from_static(TOKEN)),
+            token: Some(Bytes::from_static(TOKEN).into()),
             partitions: self.stage.placement.partitions(),
         };
         let now = self.nodes[node].now(self.now_ms);

@@ -10,7 +10,6 @@ use super::super::buckets::BucketsService;
 use super::super::cluster::ClusterService;
 use super::super::key_value::KvService;
 use super::super::plugins::PluginsService;
-use super::super::traced::{REQUEST_ID, request_id};
 use super::asked::Asked;
 use super::permission::Permission;
 use super::recording::{AboutPlugin, Record};
@@ -228,24 +227,31 @@ guard! { Backups of BackupsService {
     read_plugin(proto::ReadPluginRequest) -> ReadPluginStream;
 } rest {} }
 
-/// Serves a request if its caller may send it.
+/// Serves a request if its caller may send it, and names it to him however it ends.
 async fn pass<Q: Asked, R, F>(
-    mut request: Request<Q>,
+    request: Request<Q>,
     serve: impl FnOnce(Request<Q>) -> F,
 ) -> Result<Response<R>, Status>
 where
     F: Future<Output = Result<Response<R>, Status>>,
 {
     let permission = Permission::of(&request)?;
+    permission.named(served(&permission, request, serve).await)
+}
+
+async fn served<Q: Asked, R, F>(
+    permission: &Permission,
+    request: Request<Q>,
+    serve: impl FnOnce(Request<Q>) -> F,
+) -> Result<Response<R>, Status>
+where
+    F: Future<Output = Result<Response<R>, Status>>,
+{
     permission.admit(request.get_ref())?;
-    let id = request_id(request.metadata());
-    let Some(line) = permission.line(request.get_ref(), &id) else {
+    let Some(line) = permission.line(request.get_ref()) else {
         return serve(request).await;
     };
     let record = permission.begin(line).await?;
-    if let Ok(id) = id.parse() {
-        request.metadata_mut().insert(REQUEST_ID, id);
-    }
     let outcome = serve(request).await;
     let line = record.last_line(&outcome);
     record.end(line).await;
@@ -286,9 +292,19 @@ where
     F: Future<Output = Result<Response<Events<proto::UploadProgress>>, Status>>,
 {
     let permission = Permission::of(&request)?;
+    permission.named(served_upload(&permission, request, serve).await)
+}
+
+async fn served_upload<Q: Asked, F>(
+    permission: &Permission,
+    request: Request<Q>,
+    serve: impl FnOnce(Request<Q>) -> F,
+) -> Result<Response<Events<proto::UploadProgress>>, Status>
+where
+    F: Future<Output = Result<Response<Events<proto::UploadProgress>>, Status>>,
+{
     permission.admit(request.get_ref())?;
-    let id = request_id(request.metadata());
-    let mut record = match permission.line(request.get_ref(), &id) {
+    let mut record = match permission.line(request.get_ref()) {
         None => None,
         Some(line) => Some(permission.begin(line).await?),
     };

@@ -6,8 +6,28 @@ use crate::node::metrics::text::{Kind, Page};
 use crate::security::access::Access;
 use std::sync::atomic::Ordering;
 
-/// What concerns access; of a node without an access file and an audit log only the refusals, which are none.
+/// Connections that were turned away before their first request.
+fn write_strangers(access: &Access, page: &mut Page) {
+    let name = "rejoin_connections_refused_total";
+    page.family(
+        name,
+        Kind::Counter,
+        "Connections that were turned away before their first request, by listener.",
+    );
+    for (listener, count) in access.strangers.counts() {
+        page.sample(name, &[("listener", listener)], count);
+    }
+    page.single(
+        "rejoin_connections_refused_unlisted_total",
+        Kind::Counter,
+        "Those of them without a line in the log: there were too many.",
+        access.strangers.without_line(),
+    );
+}
+
+/// What concerns access; of a node without an access file and an audit log only who was turned away.
 pub fn write_access(access: &Access, page: &mut Page) {
+    write_strangers(access, page);
     let name = "rejoin_access_denied_total";
     page.family(
         name,

@@ -6,14 +6,15 @@
 //! Invariant: a request without a rule is refused.
 
 use super::super::status;
+use super::super::traced::say_name;
 use super::asked::Asked;
 use crate::security::access::{Access, check};
-use crate::security::caller::{Caller, Refusal};
+use crate::security::caller::{Attempt, Caller, Refusal};
 use crate::security::policy::{Need, Rule};
 use crate::security::roles::{Rights, Role};
 use crate::wire::proto::v1 as proto;
 use std::sync::Arc;
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 /// What a caller may do with one request; the threshold puts it into the request's extensions.
 #[derive(Clone)]
@@ -22,6 +23,8 @@ pub struct Permission {
     pub(super) caller: Arc<Caller>,
     /// None: a request that nobody may send.
     pub(super) rule: Option<&'static Rule>,
+    /// By which the client and the logs name the request.
+    pub(super) request: Arc<str>,
 }
 
 impl Permission {
@@ -66,11 +69,32 @@ impl Permission {
     }
 
     fn refuse(&self, refusal: &Refusal) -> Status {
-        let path = self.rule.map_or("", |rule| rule.path);
-        let (caller, remote) = (&self.caller, self.caller.remote);
-        self.access
-            .on_refusal(refusal, Some(caller), remote, path, "");
+        let attempt = Attempt {
+            caller: Some(&self.caller),
+            remote: self.caller.remote,
+            rpc: self.rule.map_or("", |rule| rule.path),
+            request: &self.request,
+        };
+        self.access.on_refusal(refusal, attempt);
         status::of_refusal(refusal)
+    }
+
+    /// The outcome, with the name of the request: who is refused can say it to whoever reads the log.
+    #[allow(clippy::result_large_err)] // Its callers return it as it is.
+    pub(super) fn named<R>(
+        &self,
+        outcome: Result<Response<R>, Status>,
+    ) -> Result<Response<R>, Status> {
+        match outcome {
+            Ok(mut response) => {
+                say_name(response.metadata_mut(), &self.request);
+                Ok(response)
+            }
+            Err(mut status) => {
+                say_name(status.metadata_mut(), &self.request);
+                Err(status)
+            }
+        }
     }
 
     /// Whether the bucket may be named in an answer to this caller.

@@ -18,7 +18,7 @@ pub(super) struct AboutPlugin(pub(super) String);
 
 impl Permission {
     /// What the log has to be told of a request before it begins; none of most.
-    pub(super) fn line(&self, asked: &impl Asked, request: &str) -> Option<Line> {
+    pub(super) fn line(&self, asked: &impl Asked) -> Option<Line> {
         let rule = self.rule.filter(|rule| rule.noted == Noted::Yes)?;
         self.access.audit.as_ref()?;
         let detail = asked.detail();
@@ -26,7 +26,7 @@ impl Permission {
             bucket: asked.bucket().map(shown).unwrap_or_default(),
             plugin: asked.plugin().map(shown).unwrap_or_default(),
             detail: detail.map(|detail| shown(&detail)).unwrap_or_default(),
-            ..Line::begun(&self.caller, rule.path, request)
+            ..Line::begun(&self.caller, rule.path, &self.request)
         })
     }
 

@@ -5,15 +5,15 @@
 //! Invariant: a request goes on with a `Permission` in its extensions, or it needs none, or it is refused.
 
 use super::super::status;
-use super::super::traced::request_id;
+use super::super::traced::{name_request, say_name};
 use super::permission::Permission;
 use crate::security::access::Access;
+use crate::security::caller::Attempt;
 use crate::security::connection::ConnectionInfo;
 use crate::security::policy::{Need, rule};
 use futures_util::future::{Either, Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tonic::metadata::MetadataMap;
 use tower::{Layer, Service};
 
 /// The layer around all services of a listener.
@@ -64,6 +64,7 @@ where
         if rule.is_some_and(|rule| rule.need == Need::Nothing) {
             return Either::Left(self.inner.call(request));
         }
+        let id = name_request(request.headers_mut());
         let connection = request.extensions().get::<ConnectionInfo>();
         let connection = connection.cloned().unwrap_or_default();
         let authorization = request.headers().get(http::header::AUTHORIZATION);
@@ -76,15 +77,21 @@ where
                     access: Arc::clone(&self.access),
                     caller: Arc::new(caller),
                     rule,
+                    request: id.into(),
                 });
                 Either::Left(self.inner.call(request))
             }
             Err(refusal) => {
-                let metadata = MetadataMap::from_headers(request.headers().clone());
-                let (path, id) = (request.uri().path(), request_id(&metadata));
-                self.access
-                    .on_refusal(&refusal, None, connection.remote, path, &id);
-                Either::Right(ready(Ok(status::of_refusal(&refusal).into_http())))
+                let attempt = Attempt {
+                    caller: None,
+                    remote: connection.remote,
+                    rpc: request.uri().path(),
+                    request: &id,
+                };
+                self.access.on_refusal(&refusal, attempt);
+                let mut refused = status::of_refusal(&refusal);
+                say_name(refused.metadata_mut(), &id);
+                Either::Right(ready(Ok(refused.into_http())))
             }
         }
     }

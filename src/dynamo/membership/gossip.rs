@@ -7,7 +7,7 @@
 
 use super::super::codec::{DecodeError, Reader, Writer};
 use super::super::metadata::facts::NodeFacts;
-use super::super::names::NodeId;
+use super::super::names::{JoinToken, NodeId};
 use super::opinions::Suspicion;
 use crate::limits::operations::UNKNOWN_ROW_BYTES_MAX;
 use crate::limits::{
@@ -35,7 +35,7 @@ pub enum Gossip {
         reply: Reply,
     },
     /// I want to become a member of the cluster to which this token admits.
-    Knock { facts: NodeFacts, token: Bytes },
+    Knock { facts: NodeFacts, token: JoinToken },
     /// You do not become one.
     Refused { why: String },
 }
@@ -117,7 +117,7 @@ impl Gossip {
             }
             b'k' => Self::Knock {
                 facts: NodeFacts::decode_whole(reader.bytes("facts", UNKNOWN_ROW_BYTES_MAX)?)?,
-                token: reader.bytes("a token", TOKEN_BYTES_MAX)?,
+                token: reader.bytes("a token", TOKEN_BYTES_MAX)?.into(),
             },
             b'n' => Self::Refused {
                 why: reader.text("a reason", TEXT_BYTES_MAX)?,

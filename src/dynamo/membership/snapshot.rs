@@ -4,7 +4,7 @@
 
 use super::super::metadata::catalog::{Catalog, EditError};
 use super::super::metadata::facts::{NodeFacts, PROTOCOL_MIN, Speaks};
-use super::super::names::NodeId;
+use super::super::names::{JoinToken, NodeId};
 use super::super::ring::partition::Partitions;
 use super::super::ring::placement::Placement;
 use super::gossip::Gossip;
@@ -94,7 +94,7 @@ pub struct Identity {
     pub me: NodeId,
     pub facts: NodeFacts,
     /// The secret that admits nodes; none: nobody joins by itself here.
-    pub token: Option<Bytes>,
+    pub token: Option<JoinToken>,
     pub partitions: Partitions,
 }
 

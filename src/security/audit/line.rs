@@ -2,7 +2,7 @@
 //!
 //! Invariant: a line has no value, no key and no token, and what a caller chose in it is cut and made printable.
 
-use super::super::caller::{Caller, Refusal};
+use super::super::caller::{Attempt, Caller, Refusal};
 use super::super::moment;
 use super::super::tokens::without_tokens;
 use crate::limits::access::AUDIT_TEXT_BYTES_MAX;
@@ -23,6 +23,8 @@ pub enum Event {
     Access,
     /// The access file was read and not taken.
     AccessBroken,
+    /// A connection to the listener of clients that was turned away.
+    ClientRefused,
     /// A connection to the peer listener that was turned away.
     PeerRefused,
 }
@@ -115,14 +117,24 @@ impl Line {
         }
     }
 
-    /// A request that was turned away; `caller` is none if nobody knows who sent it.
-    pub fn refused(
-        refusal: &Refusal,
-        caller: Option<&Caller>,
-        remote: Option<SocketAddr>,
-        rpc: &str,
-        request: &str,
-    ) -> Self {
+    /// A connection that was turned away.
+    pub fn turned_away(event: Event, remote: Option<SocketAddr>, why: &str) -> Self {
+        Self {
+            remote: address(remote),
+            detail: shown(why),
+            outcome: "REFUSED".to_owned(),
+            ..Self::of(event)
+        }
+    }
+
+    /// A request that was turned away.
+    pub fn refused(refusal: &Refusal, attempt: Attempt<'_>) -> Self {
+        let Attempt {
+            caller,
+            remote,
+            rpc,
+            request,
+        } = attempt;
         let missing = refusal.role().map(|role| format!("role {role} is missing"));
         Self {
             request: request.to_owned(),

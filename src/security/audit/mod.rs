@@ -11,16 +11,16 @@ mod line;
 
 pub use line::{Event, Line, Stage, shown};
 
-use super::caller::{Caller, Refusal};
-use crate::limits::access::{AUDIT_QUEUE_MAX, AUDIT_REFUSALS_PER_SECOND_MAX};
+use super::pace::Pace;
+use crate::limits::access::{
+    AUDIT_KNOWN_REFUSALS_PER_SECOND_MAX, AUDIT_QUEUE_MAX, AUDIT_REFUSALS_PER_SECOND_MAX,
+};
 use file::{Durability, LogFile};
 use std::io;
-use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// The most bytes that are written at once.
@@ -50,16 +50,9 @@ pub struct Audit {
     node: String,
     queue: SyncSender<Entry>,
     pub counts: Arc<Counts>,
-    /// Guards three numbers; never held over an await.
-    second: Mutex<Second>,
-}
-
-/// The refusals of the second that passes.
-#[derive(Debug)]
-struct Second {
-    began: Instant,
-    listed: u32,
-    unlisted: u64,
+    /// How fast refusals may come of those whom nobody knows, and of those whom the access file names.
+    strangers: Pace,
+    known: Pace,
 }
 
 struct Entry {
@@ -83,11 +76,8 @@ impl Audit {
             node: node.to_owned(),
             queue,
             counts,
-            second: Mutex::new(Second {
-                began: Instant::now(),
-                listed: 0,
-                unlisted: 0,
-            }),
+            strangers: Pace::of(AUDIT_REFUSALS_PER_SECOND_MAX),
+            known: Pace::of(AUDIT_KNOWN_REFUSALS_PER_SECOND_MAX),
         })
     }
 
@@ -129,50 +119,18 @@ impl Audit {
         }
     }
 
-    /// Notes a request that was turned away, unless there are too many of them.
-    pub fn refused(
-        &self,
-        refusal: &Refusal,
-        caller: Option<&Caller>,
-        remote: Option<SocketAddr>,
-        rpc: &str,
-        request: &str,
-    ) {
-        if let Some(unlisted) = self.may_list() {
-            self.note(&Line {
-                unlisted,
-                ..Line::refused(refusal, caller, remote, rpc, request)
-            });
+    /// Notes what was turned away, unless there is too much of it. Strangers take no room from known callers.
+    pub fn refused(&self, line: Line) {
+        let pace = match line.who.is_empty() {
+            true => &self.strangers,
+            false => &self.known,
+        };
+        match pace.take() {
+            Some(unlisted) => self.note(&Line { unlisted, ..line }),
+            None => {
+                self.counts.unlisted.fetch_add(1, Ordering::Relaxed);
+            }
         }
-    }
-
-    /// Notes a connection to the peer listener that was turned away, unless there are too many of them.
-    pub fn refused_peer(&self, remote: Option<SocketAddr>, why: &str) {
-        if let Some(unlisted) = self.may_list() {
-            self.note(&Line {
-                remote: remote.map_or(String::new(), |remote| remote.to_string()),
-                detail: shown(why),
-                outcome: "REFUSED".to_owned(),
-                unlisted,
-                ..Line::of(Event::PeerRefused)
-            });
-        }
-    }
-
-    /// Whether there is room for one more refusal in this second, and how many had none before it.
-    fn may_list(&self) -> Option<u64> {
-        let mut second = self.second.lock().unwrap_or_else(PoisonError::into_inner);
-        if second.began.elapsed().as_secs() >= 1 {
-            second.began = Instant::now();
-            second.listed = 0;
-        }
-        if second.listed == AUDIT_REFUSALS_PER_SECOND_MAX {
-            second.unlisted += 1;
-            self.counts.unlisted.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        second.listed += 1;
-        Some(std::mem::take(&mut second.unlisted))
     }
 
     fn encode(&self, line: &Line) -> Vec<u8> {
@@ -221,6 +179,7 @@ fn write_all(entries: &Receiver<Entry>, mut file: LogFile, counts: &Counts) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::caller::{Attempt, Caller, Proof, Refusal};
     use super::*;
 
     fn lines(path: &std::path::Path) -> Vec<serde_json::Value> {
@@ -236,7 +195,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
         let audit = Audit::start(path.clone(), "n1").expect("a thread");
-        audit.refused_peer(None, "no certificate");
+        audit.refused(Line::turned_away(
+            Event::PeerRefused,
+            None,
+            "no certificate",
+        ));
         audit
             .record_blocking(&Line::of(Event::Started))
             .expect("recorded");
@@ -249,21 +212,38 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_refusals_is_counted_rather_than_listed() {
+    fn a_flood_of_refusals_is_counted_rather_than_listed_and_hides_no_known_caller() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("audit.log");
         let audit = Audit::start(path.clone(), "n1").expect("a thread");
+        let attempt = |caller| Attempt {
+            caller,
+            remote: None,
+            rpc: "/a/B",
+            request: "1",
+        };
         let most = u64::from(AUDIT_REFUSALS_PER_SECOND_MAX);
         let mut sent = 0;
         while audit.counts.unlisted.load(Ordering::Relaxed) < 10 {
-            audit.refused(&Refusal::NoCredential, None, None, "/a/B", "1");
+            audit.refused(Line::refused(&Refusal::NoCredential, attempt(None)));
             sent += 1;
         }
         assert!(sent >= most + 10);
+        let known = Caller {
+            name: "anna".into(),
+            proof: Proof::Certificate,
+            remote: None,
+        };
+        for _ in 0..most {
+            audit.refused(Line::refused(&Refusal::NotAdmin, attempt(Some(&known))));
+        }
         audit
             .record_blocking(&Line::of(Event::Started))
             .expect("recorded");
-        let listed = lines(&path).len() as u64 - 1;
+        let lines = lines(&path);
+        let of_anna = lines.iter().filter(|line| line["who"] == "anna").count() as u64;
+        assert_eq!(of_anna, most, "all of hers are listed");
+        let listed = lines.len() as u64 - 1 - of_anna;
         assert_eq!(listed + 10, sent, "each has a line or is counted");
     }
 
