@@ -2,11 +2,15 @@
 //!
 //! Its first words were read to open it and are handed on, so that whoever serves it sees all that was sent.
 //!
-//! Invariant: it holds one of the listener's places until it is dropped.
+//! Invariant: it holds one of the listener's places until it is dropped, and ends when its other end takes nothing of what
+//! it was sent.
 
+use super::unread::patience::Patience;
+use crate::node::unread::Account;
 use crate::security::connection::ConnectionInfo;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -32,11 +36,12 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub fn holding(self, place: OwnedSemaphorePermit) -> Connection {
+    pub fn holding(self, place: OwnedSemaphorePermit, account: Arc<Account>) -> Connection {
         Connection {
             stream: self.stream,
             first_words: self.first_words,
             replayed: 0,
+            patience: Patience::with(account, self.info.remote),
             info: self.info,
             _place: place,
         }
@@ -50,15 +55,35 @@ pub struct Connection {
     first_words: FirstWords,
     /// How many of them were handed on.
     replayed: usize,
+    patience: Patience,
     info: ConnectionInfo,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
+impl Connection {
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.patience.is_over(cx) {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
+    }
+}
 
-    fn connect_info(&self) -> ConnectionInfo {
-        self.info.clone()
+/// What every request of a connection carries until it is counted.
+#[derive(Clone)]
+pub struct Arrived {
+    pub info: ConnectionInfo,
+    pub account: Arc<Account>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Arrived;
+
+    fn connect_info(&self) -> Arrived {
+        Arrived {
+            info: self.info.clone(),
+            account: Arc::clone(self.patience.account()),
+        }
     }
 }
 
@@ -68,6 +93,7 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         if self.replayed == self.first_words.len() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -85,10 +111,12 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -101,6 +129,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
