@@ -4,7 +4,9 @@
 //!
 //! Invariant: as of `limits`.
 
-use super::{GET_BYTES_MAX, NODE_NAME_BYTES_MAX, PEER_QUEUE_BYTES_MAX, VALUE_BYTES_MAX};
+use super::{
+    BATCHES_MAX, GET_BYTES_MAX, NODE_NAME_BYTES_MAX, PEER_QUEUE_BYTES_MAX, VALUE_BYTES_MAX,
+};
 
 /// From the first packet to the head of the first HTTP/2 frame. Some hundred times what a busy machine needs.
 pub const OPENING_TIMEOUT_MS: u64 = 5_000;
@@ -49,6 +51,11 @@ pub const PEER_UNREAD_BYTES: usize = PEER_QUEUE_BYTES_MAX;
 pub const PEER_UNREAD_NODE_BYTES: usize = 4 * PEER_UNREAD_BYTES;
 /// An answer is written in pieces of so many bytes; whoever takes one has read something. Two of HTTP/2's frames.
 pub const ANSWER_PIECE_BYTES: usize = 32 * 1024;
+/// Bytes of the replies to the requests of one batch that are under way, as far as its largest reply so far can tell: all
+/// batches of a node together have what all connections may leave unread.
+pub const BATCH_WINDOW_BYTES: usize = UNREAD_NODE_BYTES / BATCHES_MAX;
+/// Requests of a batch that are under way before its first reply: of the largest value each, twice the window.
+pub const BATCH_ITEMS_FIRST: usize = 8;
 /// How often a connection with unread bytes is looked at. Looks are counted, not time, so that a node that stood still
 /// itself does not blame its clients.
 pub const UNREAD_LOOK_MS: u64 = 5_000;
@@ -60,4 +67,5 @@ pub const PEER_UNREAD_LOOKS_MAX: u32 = 12;
 const _: () = assert!(AUTHORITY_DAYS_DEFAULT <= CERTIFICATE_DAYS_MAX);
 const _: () = assert!(CERTIFICATE_DAYS_DEFAULT <= AUTHORITY_DAYS_DEFAULT);
 const _: () = assert!(UNREAD_BYTES < UNREAD_BYTES_MAX && UNREAD_BYTES_MAX < UNREAD_NODE_BYTES);
+const _: () = assert!(BATCH_ITEMS_FIRST * VALUE_BYTES_MAX == 2 * BATCH_WINDOW_BYTES);
 const _: () = assert!(UNREAD_NODE_BYTES + GET_BYTES_MAX < UNREAD_NODE_BYTES_MAX);

@@ -3,7 +3,7 @@
 //! A request is turned away before anything is done for it. One that was let in beside too many others may be turned
 //! away with its answer made, if it only reads; whoever writes is told what became of it. Knows no message.
 //!
-//! Invariant: a request goes on only with the account of its connection, and with its `ConnectionInfo`.
+//! Invariant: a request goes on only with the account of its connection and its `ConnectionInfo` in its extensions.
 
 use super::super::accepted::Arrived;
 use super::super::status;
@@ -64,6 +64,7 @@ where
             Err(why) => return Box::pin(async move { Ok(refusal(why)) }),
         };
         let only_reads = only_reads(request.uri().path());
+        request.extensions_mut().insert(Arc::clone(&account)); // For batches, whose replies wait.
         let answering = self.inner.call(request);
         Box::pin(async move {
             let response = answering.await?;
@@ -73,7 +74,7 @@ where
 }
 
 fn refusal(why: Unread) -> http::Response<Body> {
-    status::too_many("UNREAD_ANSWERS", why).into_http()
+    status::of_unread(why).into_http()
 }
 
 /// Whether nothing is lost if a request is turned away with its answer made.

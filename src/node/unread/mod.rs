@@ -130,6 +130,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// That of the connection of a request; every request that was counted has one.
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Arc<Self>> {
+        request.extensions().get::<Arc<Self>>().cloned()
+    }
+
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
@@ -240,6 +245,10 @@ pub struct Charge {
 }
 
 impl Charge {
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub fn account(&self) -> &Account {
         &self.account
     }
