@@ -41,7 +41,7 @@ pub const UNREAD_PROMISED_BYTES: usize = UNREAD_BYTES / REQUESTS_PER_CONNECTION_
 /// Bytes that the answers to requests which were let in together may come to; beyond it a reading one is turned away
 /// with its answer made. Room for a largest value each. A single answer has no bound but its own.
 pub const UNREAD_BYTES_MAX: usize = REQUESTS_PER_CONNECTION_MAX * VALUE_BYTES_MAX;
-/// Unread bytes of all clients of a node beyond which a connection gets its share of them and no more.
+/// Unread bytes of all clients of a node beyond which a connection gets its share of what is left and no more.
 pub const UNREAD_NODE_BYTES: usize = 256 * 1024 * 1024;
 /// Unread bytes of all clients of a node beyond which nobody gets an answer to read: four of the largest.
 pub const UNREAD_NODE_BYTES_MAX: usize = 512 * 1024 * 1024;

@@ -120,6 +120,7 @@ impl Drop for Piece {
 mod tests {
     use super::*;
     use crate::node::unread::{Bounds, Ledger};
+    use http_body::Body as _;
     use std::future::poll_fn;
 
     #[tokio::test]

@@ -17,7 +17,7 @@ pub struct Bounds {
     pub connection: usize,
     /// Of a connection, with the answer that has just been made.
     pub connection_max: usize,
-    /// Of all connections, before each gets its share only.
+    /// Of all connections, before each gets its share only of what is left.
     pub node: usize,
     /// Of all connections.
     pub node_max: usize,

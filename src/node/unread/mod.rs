@@ -112,10 +112,12 @@ impl Ledger {
         }
     }
 
-    /// Whether a connection with so many bytes has more than is fair, now that there are too many.
+    /// Whether a connection with so many bytes has more than is fair, now that there are too many. A share is of what is
+    /// left, so that those who come one after the other leave something to whoever comes next.
     fn is_unfair(&self, here: usize) -> bool {
-        let share = self.bounds.node / self.sharers.load(SeqCst).max(1);
-        self.bytes() > self.bounds.node && here > share
+        let all = self.bytes();
+        let left = self.bounds.node_max.saturating_sub(all);
+        all > self.bounds.node && here > left / self.sharers.load(SeqCst).max(1)
     }
 }
 
@@ -318,8 +320,8 @@ mod tests {
                 held.push(charge);
             }
         }
-        let most = Bounds::CLIENTS.node + accounts.len() * MIB;
-        assert!((Bounds::CLIENTS.node..most).contains(&ledger.bytes()));
+        let Bounds { node, node_max, .. } = Bounds::CLIENTS;
+        assert!((node..node_max - 64 * MIB).contains(&ledger.bytes()));
         let innocent = ledger.open();
         assert!(innocent.begin().is_ok());
         let answer = innocent.try_charge(2 * MIB);
