@@ -323,7 +323,8 @@ impl Raw {
             framed.extend(message);
         }
         if !framed.is_empty() {
-            body.send_data(framed.into(), true)?;
+            // Whoever is turned away before the request was read has an answer, and nobody to send it to.
+            drop(body.send_data(framed.into(), true));
         }
         Ok((response, body))
     }
