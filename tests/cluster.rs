@@ -63,6 +63,8 @@ mod siblings;
 mod stage;
 #[path = "cluster/transport.rs"]
 mod transport;
+#[path = "cluster/unread.rs"]
+mod unread;
 #[path = "cluster/upgrading.rs"]
 mod upgrading;
 #[path = "cluster/uploading.rs"]

@@ -2,12 +2,16 @@
 //!
 //! Its first words were read to open it and are handed on, so that whoever serves it sees all that was sent.
 //!
-//! Invariant: it holds one of the listener's places until it is dropped.
+//! Invariant: it holds one of the listener's places until it is dropped, and ends when its other end takes nothing of what
+//! it was sent.
 
+use super::unread::patience::Patience;
+use crate::node::unread::Account;
 use crate::security::connection::ConnectionInfo;
 use crate::security::tethers::Tether;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -35,11 +39,12 @@ pub struct Opened {
 }
 
 impl Opened {
-    pub fn holding(self, place: OwnedSemaphorePermit) -> Connection {
+    pub fn holding(self, place: OwnedSemaphorePermit, account: Arc<Account>) -> Connection {
         Connection {
             stream: self.stream,
             first_words: self.first_words,
             replayed: 0,
+            patience: Patience::with(account, self.info.remote),
             info: self.info,
             tether: self.tether,
             _place: place,
@@ -54,16 +59,36 @@ pub struct Connection {
     first_words: FirstWords,
     /// How many of them were handed on.
     replayed: usize,
+    patience: Patience,
     info: ConnectionInfo,
     tether: Option<Tether>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Connected for Connection {
-    type ConnectInfo = ConnectionInfo;
+impl Connection {
+    fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.patience.is_over(cx) {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
+    }
+}
 
-    fn connect_info(&self) -> ConnectionInfo {
-        self.info.clone()
+/// What every request of a connection carries until it is counted.
+#[derive(Clone)]
+pub struct Arrived {
+    pub info: ConnectionInfo,
+    pub account: Arc<Account>,
+}
+
+impl Connected for Connection {
+    type ConnectInfo = Arrived;
+
+    fn connect_info(&self) -> Arrived {
+        Arrived {
+            info: self.info.clone(),
+            account: Arc::clone(self.patience.account()),
+        }
     }
 }
 
@@ -78,6 +103,7 @@ impl AsyncRead for Connection {
             // Its certificate is revoked. Whoever serves the connection ends it with all that is open on it.
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
+        self.check(cx)?;
         if self.replayed == self.first_words.len() {
             return Pin::new(&mut self.stream).poll_read(cx, buffer);
         }
@@ -95,10 +121,12 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -111,6 +139,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

@@ -1,19 +1,25 @@
 //! Batches: many requests over one stream, answered as they are ready.
 //!
-//! Each request is answered as if it had come alone; nothing holds the requests of a batch together.
+//! Each request is answered as if it had come alone; nothing holds the requests of a batch together. Replies that wait for
+//! their client are charged to its connection, so each request is a task that goes on when nobody reads.
 //!
 //! Invariant: a request that fails ends neither its batch nor another request, and a batch ends: when all is
 //! answered, at its own deadline, or when its client has nothing more to say.
 
 use super::deadline::RETURN_MS;
 use super::status;
+use crate::limits::transport::{BATCH_ITEMS_FIRST, BATCH_WINDOW_BYTES};
 use crate::limits::{BATCH_IDLE_MS, BATCH_ITEMS_MAX, DEADLINE_DEFAULT_MS};
+use crate::node::unread::{Account, Charge};
+use crate::wire::proto::v1::ItemError;
 use futures_util::StreamExt as _;
-use futures_util::stream::{BoxStream, FuturesUnordered, unfold};
+use futures_util::stream::{BoxStream, unfold};
+use prost::Message;
 use std::future::Future;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
@@ -28,10 +34,44 @@ pub struct Item<Q> {
     pub timeout_ms: u64,
 }
 
+/// Where replies are charged.
+pub struct Scale<P> {
+    pub account: Arc<Account>,
+    /// What is said in place of a reply, by its place in the stream, where nothing is lost by that.
+    pub turned_away: Option<fn(u64, ItemError) -> P>,
+}
+
+/// A reply that waits to be sent.
+struct Made<P> {
+    reply: P,
+    charge: Charge,
+}
+
+impl<P: Message> Scale<P> {
+    fn weigh(&self, index: u64, reply: P) -> Made<P> {
+        let bytes = reply.encoded_len();
+        let Some(turned_away) = self.turned_away else {
+            let charge = self.account.charge(bytes);
+            return Made { reply, charge };
+        };
+        match self.account.try_charge(bytes) {
+            Ok(charge) => Made { reply, charge },
+            Err(why) => {
+                let reply = turned_away(index, status::of_item(&status::of_unread(why)));
+                let charge = self.account.charge(reply.encoded_len());
+                Made { reply, charge }
+            }
+        }
+    }
+}
+
 struct Batch<Q, P, A> {
     requests: Streaming<Q>,
     answer: A,
-    under_way: FuturesUnordered<Pin<Box<dyn Future<Output = P> + Send>>>,
+    scale: Arc<Scale<P>>,
+    under_way: JoinSet<Made<P>>,
+    /// Bytes of its largest reply; none as long as there was no reply.
+    largest: Option<usize>,
     taken: u64,
     /// The deadline of the whole call, if its client has set one.
     until: Option<Instant>,
@@ -53,17 +93,20 @@ pub fn answer_all<Q, P, F>(
     requests: Streaming<Q>,
     place: OwnedSemaphorePermit,
     call_ms: Option<u64>,
+    scale: Scale<P>,
     answer: impl Fn(Item<Q>) -> F + Send + 'static,
 ) -> Replies<P>
 where
     Q: Send + 'static,
-    P: Send + 'static,
+    P: Message + 'static,
     F: Future<Output = P> + Send + 'static,
 {
     let batch = Batch {
         requests,
         answer,
-        under_way: FuturesUnordered::new(),
+        scale: Arc::new(scale),
+        under_way: JoinSet::new(),
+        largest: None,
         taken: 0,
         until: call_ms.map(|ms| Instant::now() + Duration::from_millis(ms)),
         stage: Stage::Open,
@@ -78,7 +121,7 @@ where
 
 impl<Q, P, A, F> Batch<Q, P, A>
 where
-    P: Send,
+    P: Message + 'static,
     A: Fn(Item<Q>) -> F,
     F: Future<Output = P> + Send + 'static,
 {
@@ -89,10 +132,10 @@ where
             if !is_open && self.under_way.is_empty() {
                 return self.end();
             }
-            let has_room = self.under_way.len() < BATCH_ITEMS_MAX;
+            let has_room = self.under_way.len() < self.window();
             let waits_until = self.waits_until();
             tokio::select! {
-                Some(reply) = self.under_way.next() => return Some(Ok(reply)),
+                Some(made) = self.under_way.join_next() => return Some(self.give(made)),
                 request = self.requests.message(), if is_open && has_room => match request {
                     Ok(Some(request)) => self.take(request),
                     Ok(None) => self.stage = Stage::Closing(None),
@@ -113,8 +156,29 @@ where
             request,
             timeout_ms: left.clamp(1, DEADLINE_DEFAULT_MS),
         };
+        let (index, scale) = (self.taken, Arc::clone(&self.scale));
         self.taken += 1;
-        self.under_way.push(Box::pin((self.answer)(item)));
+        let answering = (self.answer)(item);
+        self.under_way
+            .spawn(async move { scale.weigh(index, answering.await) });
+    }
+
+    /// How many requests may be under way: fewer if replies are large, and before their size is known.
+    fn window(&self) -> usize {
+        let fitting = self.largest.map(|bytes| BATCH_WINDOW_BYTES / bytes.max(1));
+        let fitting = fitting.unwrap_or(BATCH_ITEMS_FIRST);
+        fitting.clamp(1, BATCH_ITEMS_MAX)
+    }
+
+    fn give(&mut self, made: Result<Made<P>, JoinError>) -> Result<P, Status> {
+        let Ok(Made { reply, charge }) = made else {
+            self.stage = Stage::Ended;
+            self.under_way = JoinSet::new();
+            let error = "a request of this batch came to no end; look at the node's log";
+            return Err(status::internal(error.to_owned()));
+        };
+        self.largest = self.largest.max(Some(charge.bytes()));
+        Ok(reply)
     }
 
     /// The requests under way end by themselves long before the idle time is over.
@@ -126,7 +190,7 @@ where
     fn time_out(&mut self) -> Status {
         self.stage = Stage::Ended;
         let unanswered = self.under_way.len();
-        self.under_way.clear();
+        self.under_way = JoinSet::new();
         status::batch_timeout(unanswered)
     }
 

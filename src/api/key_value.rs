@@ -1,7 +1,7 @@
 //! `rejoin.v1.Kv`.
 
 use super::access::permission::{Permission, each, each_put};
-use super::batch::{Item, Replies, answer_all};
+use super::batch::{Item, Replies, Scale, answer_all};
 use super::condition;
 use super::deadline::{asked_ms, timeout_ms};
 use super::keys;
@@ -14,10 +14,12 @@ use crate::dynamo::coordinator::request::{GetError, PutError, PutReply, PutReque
 use crate::limits::BATCHES_MAX;
 use crate::node::metrics::Operation;
 use crate::node::server::Node;
+use crate::node::unread::Account;
 use crate::wire::key_value as wire;
 use crate::wire::keys::decode_page;
 use crate::wire::proto::v1 as proto;
 use crate::wire::proto::v1::kv_server::Kv;
+use prost::Message;
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -92,7 +94,11 @@ impl Kv for KvService {
     ) -> Result<Response<Self::BatchGetStream>, Status> {
         use proto::batch_get_reply::Outcome;
         let (service, permission) = (self.clone(), Permission::of(&request)?);
-        self.batch(request, move |item| {
+        let turned_away = |index, error| proto::BatchGetReply {
+            index,
+            outcome: Some(Outcome::Error(error)),
+        };
+        self.batch(request, Some(turned_away), move |item| {
             let (service, index) = (service.clone(), item.index);
             let permission = permission.clone();
             async move {
@@ -115,7 +121,7 @@ impl Kv for KvService {
     ) -> Result<Response<Self::BatchPutStream>, Status> {
         use proto::batch_put_reply::Outcome;
         let (service, permission) = (self.clone(), Permission::of(&request)?);
-        self.batch(request, move |item| {
+        self.batch(request, None, move |item| {
             let (service, index) = (service.clone(), item.index);
             let permission = permission.clone();
             async move {
@@ -143,17 +149,26 @@ impl KvService {
     fn batch<Q, P, F>(
         &self,
         request: Request<Streaming<Q>>,
+        turned_away: Option<fn(u64, proto::ItemError) -> P>,
         answer: impl Fn(Item<Q>) -> F + Send + 'static,
     ) -> Result<Response<Replies<P>>, Status>
     where
         Q: Send + 'static,
-        P: Send + 'static,
+        P: Message + 'static,
         F: Future<Output = P> + Send + 'static,
     {
+        let Some(account) = Account::of(&request) else {
+            let error = "nobody counts what this connection leaves unread";
+            return Err(status::internal(error.to_owned()));
+        };
+        let scale = Scale {
+            account,
+            turned_away,
+        };
         let call_ms = asked_ms(request.metadata())?;
         let place = Arc::clone(&self.batches).try_acquire_owned();
         let place = place.map_err(|_| status::too_many_batches())?;
-        let replies = answer_all(request.into_inner(), place, call_ms, answer);
+        let replies = answer_all(request.into_inner(), place, call_ms, scale, answer);
         Ok(Response::new(replies))
     }
 

@@ -3,7 +3,7 @@
 //! Clients, peers and those who look at the metrics are apart: a flood on one does not take the other's connections. See
 //! `docs/decisions/0005-listeners.md` for the numbers. How a connection is opened is `opening`.
 //!
-//! Invariant: connections, streams, headers, messages and waiting are bounded on each.
+//! Invariant: connections, streams, headers, messages, what is unread and waiting are bounded on each.
 
 use super::access::guards::Guarded;
 use super::access::threshold::Threshold;
@@ -16,6 +16,8 @@ use super::key_value::KvService;
 use super::metrics;
 use super::opening::{Door, incoming};
 use super::plugins::PluginsService;
+use super::unread::counting::Counting;
+use crate::limits::transport::REQUESTS_PER_CONNECTION_MAX;
 use crate::limits::{GET_BYTES_MAX, PEER_MESSAGE_BYTES_MAX};
 use crate::node::server::Node;
 use crate::wire::proto::DESCRIPTORS;
@@ -50,7 +52,6 @@ const SERVED: [&str; 7] = [
 const CLIENT_CONNECTIONS_MAX: usize = 1024;
 const PEER_CONNECTIONS_MAX: usize = 256;
 const STREAMS_MAX: u32 = 128;
-const REQUESTS_PER_CONNECTION_MAX: usize = 64;
 const HEADER_BYTES_MAX: u32 = 16 * 1024;
 const PENDING_RESETS_MAX: usize = 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -106,6 +107,8 @@ pub async fn serve_clients(
         feed.close(); // Watchers would keep their connections open for ever.
     };
     let threshold = Threshold::new(Arc::clone(&node.access));
+    let unread = Arc::clone(&node.unread.clients);
+    let connections = incoming(listener, CLIENT_CONNECTIONS_MAX, door, unread);
     let cluster = ClusterServer::new(Guarded(ClusterService { node }))
         .max_decoding_message_size(DECODED_BYTES_MAX)
         .max_encoding_message_size(KV_ENCODED_BYTES_MAX); // It explains keys of any size.
@@ -121,6 +124,7 @@ pub async fn serve_clients(
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .max_connection_age(CONNECTION_AGE_MAX)
         .max_connection_age_grace(CONNECTION_GRACE)
+        .layer(Counting)
         .layer(threshold)
         .add_service(health_service)
         .add_service(reflection)
@@ -129,7 +133,7 @@ pub async fn serve_clients(
         .add_service(InterceptedService::new(plugins, intercept))
         .add_service(InterceptedService::new(cluster, intercept))
         .add_service(InterceptedService::new(backups, intercept))
-        .serve_with_incoming_shutdown(incoming(listener, CLIENT_CONNECTIONS_MAX, door), stop);
+        .serve_with_incoming_shutdown(connections, stop);
     tokio::select! {
         served = serving => Ok(served?),
         never = joining => match never {},
@@ -178,6 +182,8 @@ pub async fn serve_peers(
     let peer = PeerServer::new(node.peer_service())
         .max_decoding_message_size(PEER_MESSAGE_BYTES_MAX)
         .max_encoding_message_size(PEER_MESSAGE_BYTES_MAX);
+    let unread = Arc::clone(&node.unread.peers);
+    let connections = incoming(listener, PEER_CONNECTIONS_MAX, door, unread);
     Server::builder()
         .tcp_nodelay(true)
         .max_concurrent_streams(STREAMS_MAX)
@@ -187,8 +193,9 @@ pub async fn serve_peers(
         .http2_max_header_list_size(HEADER_BYTES_MAX)
         .initial_stream_window_size(PEER_WINDOW_BYTES)
         .initial_connection_window_size(4 * PEER_WINDOW_BYTES)
+        .layer(Counting)
         .add_service(peer)
-        .serve_with_incoming_shutdown(incoming(listener, PEER_CONNECTIONS_MAX, door), stop)
+        .serve_with_incoming_shutdown(connections, stop)
         .await?;
     Ok(())
 }

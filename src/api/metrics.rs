@@ -6,6 +6,7 @@
 
 use super::access::metrics::write_access;
 use super::cluster::ClusterService;
+use super::unread::metrics::write_unread;
 use crate::node::guests::meter;
 use crate::node::metrics::text::{Kind, Page};
 use crate::node::readiness::Readiness;
@@ -60,6 +61,7 @@ async fn metrics(State(node): State<Arc<Node>>) -> impl IntoResponse {
     write_repairs(&node, &mut page).await;
     write_cluster(&node, &mut page);
     write_access(&node.access, &mut page);
+    write_unread([&node.unread.clients, &node.unread.peers], &mut page);
     write_disk(&node, &mut page);
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page.finish())
 }

@@ -31,5 +31,6 @@ mod shadow;
 pub mod status;
 mod traced;
 mod unmerge;
+mod unread;
 mod uploads;
 pub mod watch;

@@ -8,6 +8,7 @@
 
 use super::accepted::{Connection, FirstWords, Opened, PREFACE};
 use crate::limits::transport::{OPENING_MAX, OPENING_TIMEOUT_MS};
+use crate::node::unread::Ledger;
 use crate::security::access::Access;
 use crate::security::authority::Realm;
 use crate::security::connection::ConnectionInfo;
@@ -127,10 +128,12 @@ pub fn incoming(
     listener: TcpListener,
     connections_max: usize,
     door: Door,
+    unread: Arc<Ledger>,
 ) -> impl Stream<Item = io::Result<Connection>> {
     let opening = Opening {
         listener,
         door,
+        unread,
         places: Arc::new(Semaphore::new(connections_max)),
         tasks: JoinSet::new(),
         started: VecDeque::new(),
@@ -144,6 +147,7 @@ pub fn incoming(
 struct Opening {
     listener: TcpListener,
     door: Door,
+    unread: Arc<Ledger>,
     places: Arc<Semaphore>,
     tasks: JoinSet<Option<Connection>>,
     /// Oldest first, some of them ended.
@@ -180,12 +184,13 @@ impl Opening {
             oldest.abort();
         }
         let (door, places) = (self.door.clone(), Arc::clone(&self.places));
+        let unread = Arc::clone(&self.unread);
         let task = async move {
             let limit = Duration::from_millis(OPENING_TIMEOUT_MS);
             let opened = tokio::time::timeout(limit, open(stream, remote, &door)).await;
             let opened = match opened.unwrap_or(Err(Refusal::Slow)) {
                 Ok(opened) => match tokio::time::timeout(limit, places.acquire_owned()).await {
-                    Ok(Ok(place)) => Ok(opened.holding(place)),
+                    Ok(Ok(place)) => Ok(opened.holding(place, unread.open())),
                     Ok(Err(_)) | Err(_) => Err(Refusal::Full),
                 },
                 Err(why) => Err(why),
@@ -250,6 +255,7 @@ async fn read_first_words(stream: &mut (impl AsyncRead + Unpin)) -> Result<First
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::unread::Listeners;
     use tonic::transport::server::Connected as _;
 
     async fn refusal(bytes: &'static [u8]) -> Option<Refusal> {
@@ -282,7 +288,7 @@ mod tests {
         let address = listener.local_addr().expect("its address");
         let access = Arc::new(Access::for_everybody());
         let door = Door::Clients(Arc::new(Transport::insecure()), access);
-        let mut connections = Box::pin(incoming(listener, 1, door));
+        let mut connections = Box::pin(incoming(listener, 1, door, Listeners::default().clients));
         let mut silent = Vec::new();
         let dialled = async {
             for _ in 0..OPENING_MAX + 50 {
@@ -294,7 +300,7 @@ mod tests {
         };
         let (spoken, opened) = tokio::join!(dialled, connections.next());
         let mut opened = opened.expect("the listener goes on").expect("a connection");
-        let info = opened.connect_info();
+        let info = opened.connect_info().info;
         assert_eq!(info.remote, spoken.local_addr().ok());
         let mut replayed = [0; SETTINGS.len()];
         opened.read_exact(&mut replayed).await.expect("replayed");
@@ -349,7 +355,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("https://{}", listener.local_addr().expect("its address"));
         let door = Door::Clients(transport, Arc::new(Access::for_everybody()));
-        let mut connections = Box::pin(incoming(listener, 9, door));
+        let mut connections = Box::pin(incoming(listener, 9, door, Listeners::default().clients));
         let anna = clients.for_client("anna", 1).expect("issued");
         let trusting = Tls::trusting(ca.clone()).expect("an authority");
         let showing = trusting
@@ -367,7 +373,7 @@ mod tests {
                     .is_ok()
             });
             let opened = connections.next().await.expect("it goes on").expect("one");
-            assert_eq!(opened.connect_info().certificate, name);
+            assert_eq!(opened.connect_info().info.certificate, name);
             asking.abort();
         }
     }

@@ -14,6 +14,7 @@ use crate::limits::{BATCH_IDLE_MS, BATCHES_MAX};
 use crate::node::plugins::PushError;
 use crate::node::registry::RegistryError;
 use crate::node::server::Node;
+use crate::node::unread::Unread;
 use crate::security::audit::AuditError;
 use crate::security::caller::Refusal;
 use crate::wasm::upload_error::UploadError;
@@ -183,6 +184,11 @@ pub fn of_storage(error: StorageError) -> Status {
 /// Something of which there are as many as there may be.
 pub fn too_many(reason: &str, error: impl ToString) -> Status {
     status(Code::ResourceExhausted, reason, Some("not-stored"), error)
+}
+
+/// Whoever asks has too much to read.
+pub fn of_unread(why: Unread) -> Status {
+    too_many("UNREAD_ANSWERS", why)
 }
 
 /// What a put asked for is not so; `found` is said to programs beside the outcome.

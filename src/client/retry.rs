@@ -109,7 +109,7 @@ pub fn judge_put(node: &str, status: &Status) -> Judged {
         };
     };
     let may_go_on = status.code() == Code::Unavailable
-        || ["OVERLOADED", "DISK_FULL"].contains(&reason.as_str());
+        || ["OVERLOADED", "DISK_FULL", "UNREAD_ANSWERS"].contains(&reason.as_str());
     let error = match may_go_on {
         true => Error::NotStored { reason, message },
         false => Error::Refused { reason, message },
@@ -166,6 +166,7 @@ mod tests {
             (Code::Unavailable, "NOT_STORED"),
             (Code::ResourceExhausted, "OVERLOADED"),
             (Code::ResourceExhausted, "DISK_FULL"),
+            (Code::ResourceExhausted, "UNREAD_ANSWERS"),
         ] {
             let judged = judge_put("n1", &status(code, reason, Some("not-stored")));
             assert!(judged.may_go_on && judged.error.is_retry_safe(), "{reason}");

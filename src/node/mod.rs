@@ -43,4 +43,5 @@ mod suspects;
 pub mod switchboard;
 pub mod traces;
 pub mod unmerging;
+pub mod unread;
 pub mod uploads;

@@ -28,6 +28,7 @@ use super::shard::{Outlets, Shard};
 use super::store::Store;
 use super::switchboard::{Line, Switchboard};
 use super::traces::Trace;
+use super::unread::Listeners;
 use crate::config::Config;
 use crate::dynamo::causality::dot::Incarnation;
 use crate::dynamo::coordinator::request::{GetError, GetRequest, PutError, PutRequest};
@@ -69,6 +70,7 @@ pub struct Node {
     pub scrubber: Arc<Scrubber>,
     pub transport: Arc<Transport>,
     pub access: Arc<Access>,
+    pub unread: Listeners,
     pub(super) switchboard: Switchboard,
     failed: watch::Receiver<Option<String>>,
     pub(super) disk_full: AtomicBool,
@@ -131,6 +133,7 @@ impl Node {
             scrubber: Arc::new(scrubber),
             transport: foundation.transport,
             access: foundation.access,
+            unread: Listeners::default(),
             switchboard: switchboard.clone(),
             failed,
             disk_full: AtomicBool::new(false),

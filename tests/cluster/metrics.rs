@@ -71,6 +71,13 @@ fn samples(page: &Page) -> BTreeMap<String, f64> {
     samples
 }
 
+/// One sample of a node's page, by name and labels as they stand there.
+pub async fn sample(stage: &Stage, place: usize, series: &str) -> f64 {
+    let samples = samples(&page(stage, place, "/metrics").await);
+    let found = samples.get(series).copied();
+    found.unwrap_or_else(|| panic!("no {series}"))
+}
+
 /// The counts of a histogram in the order of its bounds, the last without one.
 fn counts(samples: &BTreeMap<String, f64>, name: &str, labels: &str) -> Vec<u64> {
     let start = format!("{name}_bucket{{{labels},le=\"");

@@ -206,7 +206,7 @@ async fn rounds(nodes: &[Node], name: &str) -> (u64, Duration, u64) {
     (good, begun.elapsed(), bad)
 }
 
-fn client_address(stage: &Stage, place: usize) -> SocketAddr {
+pub fn client_address(stage: &Stage, place: usize) -> SocketAddr {
     let url = stage.cluster.url(place);
     let address = url.strip_prefix("http://").expect("an address");
     address.parse().expect("an address")
@@ -275,13 +275,13 @@ async fn giant_headers_are_refused_and_cost_nobody_else_anything() {
 }
 
 /// Requests over HTTP/2 as no client of gRPC would make them.
-struct Raw {
+pub struct Raw {
     requests: h2::client::SendRequest<Bytes>,
-    connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
+    pub connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
 impl Raw {
-    async fn to(address: SocketAddr, window_bytes: u32) -> Self {
+    pub async fn to(address: SocketAddr, window_bytes: u32) -> Self {
         let stream = TcpStream::connect(address).await.expect("it listens");
         let mut builder = h2::client::Builder::new();
         builder.initial_window_size(window_bytes);
@@ -294,27 +294,43 @@ impl Raw {
 
     /// Asks for a key. The body follows unless it is `None`.
     async fn get(&mut self, key: &str, is_whole: bool) -> Result<Asked, h2::Error> {
+        let asked = [getting("notes", key)];
+        let asked = is_whole.then_some(&asked[..]);
+        self.ask("Kv/Get", asked.unwrap_or_default()).await
+    }
+
+    /// Asks for anything, with all messages of the request at once. Without one its body stays open.
+    pub async fn ask(
+        &mut self,
+        method: &str,
+        messages: &[impl prost::Message],
+    ) -> Result<Asked, h2::Error> {
         let request = http::Request::builder()
             .method(Method::POST)
             .version(Version::HTTP_2)
-            .uri("http://rejoin/rejoin.v1.Kv/Get")
+            .uri(format!("http://rejoin/rejoin.v1.{method}"))
             .header("content-type", "application/grpc")
             .header("te", "trailers")
             .body(())
             .expect("a request");
         self.requests = self.requests.clone().ready().await?;
         let (response, mut body) = self.requests.send_request(request, false)?;
-        if is_whole {
-            let message = prost::Message::encode_to_vec(&getting("notes", key));
-            let length = (message.len() as u32).to_be_bytes();
-            let framed = [&[0][..], &length, &message].concat();
-            body.send_data(framed.into(), true)?;
+        let mut framed = Vec::new();
+        for message in messages {
+            let message = message.encode_to_vec();
+            framed.push(0);
+            framed.extend((message.len() as u32).to_be_bytes());
+            framed.extend(message);
+        }
+        if !framed.is_empty() {
+            // Whoever is turned away before the request was read has an answer, and nobody to send it to.
+            drop(body.send_data(framed.into(), true));
         }
         Ok((response, body))
     }
 }
 
-type Asked = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
+pub type Asked = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_resets_ends_its_own_connection_and_no_other() {
@@ -384,7 +400,7 @@ async fn clients_that_never_read_hold_nobody_up_and_give_back_what_they_held() {
 }
 
 /// KiB that the process of a node has in memory.
-fn resident_kib(stage: &Stage, place: usize) -> u64 {
+pub fn resident_kib(stage: &Stage, place: usize) -> u64 {
     let process = stage.process(place);
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
