@@ -229,6 +229,7 @@ pub fn messages() -> Vec<Message> {
             ack: Ack::Durable,
             hint_for: hint_for.clone(),
             placement_version,
+            is_new: true,
         },
         Message::WriteReply {
             ticket,
@@ -238,6 +239,7 @@ pub fn messages() -> Vec<Message> {
             ticket,
             request: Box::new(request),
             timeout_ms: 900,
+            stands_in: true,
         },
         Message::ForwardReply {
             ticket,

@@ -32,6 +32,7 @@ use rejoin::dynamo::repair::convergence::Converged;
 use rejoin::dynamo::repair::inquiry::Answer as Finding;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
+use rejoin::dynamo::replica::room::Room;
 use rejoin::dynamo::replica::storage::{Change, Storage as _};
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
@@ -366,7 +367,7 @@ impl World {
             Happening::Rebind if self.queue.is_at_peace => {}
             Happening::Rebind => self.rebind(),
             Happening::Hear { node } => self.hear(node),
-            Happening::Emptied { node } => self.nodes[node].disk.borrow_mut().is_full = false,
+            Happening::Emptied { node } => self.empty(node),
         }
     }
 
@@ -385,6 +386,7 @@ impl World {
                     ticket,
                     request,
                     timeout_ms,
+                    stands_in,
                 },
                 Mutant::ForwardsTwice,
             ) => Some(Message::Forward {
@@ -394,6 +396,7 @@ impl World {
                 },
                 request: request.clone(),
                 timeout_ms: *timeout_ms,
+                stands_in: *stands_in,
             }),
             _ => None,
         };
@@ -421,6 +424,10 @@ impl World {
         let has_merged = merges(machine.converged()) > before;
         self.nodes[node].disturb();
         let log = self.nodes[node].disk.borrow_mut().take_log();
+        if self.nodes[node].room == Room::Spent && !log.is_empty() {
+            let what = format!("n{node} wrote {} batches without room", log.len());
+            self.history.accuse(Check::Overfull, what);
+        }
         for applied in log {
             self.on_applied(node, &applied, attempt, has_merged);
         }
