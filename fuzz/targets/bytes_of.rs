@@ -249,6 +249,14 @@ pub fn messages() -> Vec<Message> {
             ticket,
             outcome: Err(PutError::Overloaded { limit: 4 }),
         },
+        Message::WriteReply {
+            ticket,
+            outcome: Err(ReplicaFailure::Full),
+        },
+        Message::ForwardReply {
+            ticket,
+            outcome: Err(PutError::DiskFull("the disk of n1 is full".to_owned())),
+        },
         Message::List {
             ticket,
             stretch,

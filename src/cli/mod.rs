@@ -35,6 +35,7 @@ pub mod repair;
 mod scrub;
 pub mod serve;
 pub mod serve_arguments;
+mod starting_over;
 pub mod token_arguments;
 pub mod tokens;
 pub mod watch;

@@ -428,8 +428,8 @@ impl World {
             let what = format!("n{node} wrote {} batches without room", log.len());
             self.history.accuse(Check::Overfull, what);
         }
-        for applied in log {
-            self.on_applied(node, &applied, attempt, has_merged);
+        for (count, applied) in (1..).zip(&log) {
+            self.on_applied(node, (applied, &log[count..]), attempt, has_merged);
         }
         for effect in effects {
             self.carry_out(node, effect, attempt);
@@ -443,7 +443,7 @@ impl World {
     fn on_applied(
         &mut self,
         node: usize,
-        applied: &Applied,
+        (applied, later): (&Applied, &[Applied]),
         attempt: Option<usize>,
         has_merged: bool,
     ) {
@@ -483,7 +483,7 @@ impl World {
         let stands_in = self.hinted_key(place).is_some();
         if stands_in && after.object.versions().any(is_new) {
             // Who stands in makes a dot from all that it knows.
-            before.sync(self.known_elsewhere(node, key, place));
+            before.sync(self.known_elsewhere(node, key, place, later));
         }
         // A put that waited for another's merge may go on in that one's step: what is stored names its put.
         let merged = replaced.iter().flat_map(|replaced| &replaced.inputs);
@@ -529,8 +529,14 @@ impl World {
         keys.position(|planned| *planned == key)
     }
 
-    /// What a node's disk holds of a key, but for one record.
-    fn known_elsewhere(&self, node: usize, key: usize, besides: &Bytes) -> Object {
+    /// What a node's disk held of a key before these batches, but for one record.
+    fn known_elsewhere(
+        &self,
+        node: usize,
+        key: usize,
+        besides: &Bytes,
+        later: &[Applied],
+    ) -> Object {
         let disk = Handle(std::rc::Rc::clone(&self.nodes[node].disk));
         let mut known = Object::default();
         let hints = disk.scan(hints_range(), usize::MAX).expect("scans work");
@@ -539,9 +545,20 @@ impl World {
             .filter(|(place, _)| place != besides && self.hinted_key(place) == Some(key));
         let homes = self.stage.stored_at.iter();
         let homes = homes.filter(|(place, found)| **found == key && *place != besides);
-        let homes = homes.filter_map(|(place, _)| disk.get(place).ok().flatten());
-        for bytes in hints.map(|(_, bytes)| bytes).chain(homes) {
-            known.sync(Record::decode(bytes).unwrap_or_default().object);
+        let homes =
+            homes.filter_map(|(place, _)| Some((place.clone(), disk.get(place).ok().flatten()?)));
+        for (place, now) in hints.chain(homes) {
+            let is_there = |change: &Change| match change {
+                Change::Put { key, .. } | Change::Delete { key } => *key == place,
+            };
+            // One step may store two puts of a key, each in the place of another primary.
+            let overwritten = later.iter().find(|l| l.batch.changes.iter().any(is_there));
+            let then = match overwritten {
+                Some(overwritten) => overwritten.before.get(&place).cloned(),
+                None => Some(now),
+            };
+            let record = then.and_then(|bytes| Record::decode(bytes).ok());
+            known.sync(record.unwrap_or_default().object);
         }
         known
     }

@@ -37,10 +37,7 @@ impl<S: Storage> Machine<S> {
             return; // The first copy is answered, or will be.
         }
         let deadline = self.desk.deadline(timeout_ms);
-        let origin = Origin::Forwarded {
-            from: from.clone(),
-            ticket,
-        };
+        let origin = Origin::Forwarded { from, ticket };
         match self.admit(&request) {
             Err(error) => self.reply_put(origin, Err(error), effects),
             Ok(_) if !self.has_room_for(&request) => {
@@ -51,7 +48,7 @@ impl<S: Storage> Machine<S> {
                 self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
             }
             Ok(admitted) if stands_in => {
-                let place = self.vacant(&admitted.seats, &request, Some(&from));
+                let place = self.vacant(&admitted.seats, &request);
                 self.coordinate_in(place, origin, request, admitted, deadline, effects);
             }
             Ok(_) => {
@@ -84,20 +81,20 @@ impl<S: Storage> Machine<S> {
                 self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
             }
             Ok(admitted) => {
-                let place = self.vacant(&admitted.seats, &request, None);
+                let place = self.vacant(&admitted.seats, &request);
                 self.coordinate_in(place, origin, request, admitted, deadline, effects);
             }
         }
     }
 
-    /// The primary whose place this node takes: who passed the put on, if it is one, else one that takes nothing, else the first.
-    fn vacant(&self, seats: &Seats, request: &PutRequest, from: Option<&NodeId>) -> Option<NodeId> {
+    /// The primary whose place this node takes: one that takes nothing, else the first. The same one for all puts of a
+    /// key, as far as can be: what is kept for two is two records.
+    fn vacant(&self, seats: &Seats, request: &PutRequest) -> Option<NodeId> {
         let primaries = &seats.primaries;
-        let from = from.filter(|from| primaries.contains(from));
         let unlikely = primaries
             .iter()
             .find(|node| self.is_unlikely(node, request));
-        from.or(unlikely).or(primaries.first()).cloned()
+        unlikely.or(primaries.first()).cloned()
     }
 
     fn coordinate_in(
