@@ -8,7 +8,7 @@
 pub const FULL_REMEMBERED_MS: u64 = 1_000;
 /// How often a disk with plenty of room is looked at; with a sync that does not end, how fine that is measured.
 pub const DISK_LOOK_MS: u64 = 1_000;
-/// How often one that is nearly full is looked at, in microseconds each: at 300 MB/s less than the critical mark is
+/// How often one that is nearly full is looked at; a look costs microseconds. At 300 MB/s less than the critical mark is
 /// written between two looks.
 pub const DISK_LOOK_NEAR_MS: u64 = 50;
 /// Between two lines of the log that say how much room a waiting node lacks.
