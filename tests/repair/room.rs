@@ -82,16 +82,12 @@ fn s4_6_a_fallback_takes_the_seat_of_a_primary_whose_disk_is_full_and_hands_over
 
 #[test]
 fn s4_6_where_all_primaries_are_full_others_take_the_put_whoever_was_asked_and_it_makes_one_dot() {
-    for asked in 0..5 {
+    for asked in NODES {
         let mut cluster = cluster(&NODES);
         let key = key("notes", "cart");
         let primaries = cluster.primaries(&key);
         set_room(&mut cluster, &primaries, Room::Spent);
-        assert!(
-            cluster.put(NODES[asked], &key, "value"),
-            "at {}",
-            NODES[asked]
-        );
+        assert!(cluster.put(asked, &key, "value"), "at {asked}");
         cluster.run(10_000);
         assert_eq!(holders(&mut cluster, &key), [], "only hints");
         set_room(&mut cluster, &primaries, Room::Ample);
