@@ -8,6 +8,8 @@
 // Paths of their own, so that the core also compiles where it is included file by file.
 #[path = "limits/access.rs"]
 pub mod access;
+#[path = "limits/disk.rs"]
+pub mod disk;
 #[path = "limits/guest.rs"]
 mod guest;
 #[path = "limits/operations.rs"]

@@ -19,6 +19,8 @@ mod moving;
 mod pressure;
 #[path = "repair/removal.rs"]
 mod removal;
+#[path = "repair/room.rs"]
+mod room;
 #[path = "repair/steward.rs"]
 mod steward;
 #[path = "repair/trees.rs"]

@@ -189,7 +189,7 @@ fn fill_up(folder: &Path) {
             fs::write(folder.join("synced"), n.to_be_bytes()).expect("a small file fits");
             continue;
         };
-        assert!(matches!(error, StorageError::ReadOnly(_)), "{error}");
+        assert!(matches!(error, StorageError::Full(_)), "{error}");
         assert!(
             storage.sync().is_err(),
             "a failed write is never tried again"

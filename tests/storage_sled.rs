@@ -422,7 +422,7 @@ fn fill_up(folder: &Path) {
             fs::write(folder.join("synced"), n.to_be_bytes()).expect("a small file fits");
             continue;
         };
-        assert!(matches!(error, StorageError::ReadOnly(_)), "{error}");
+        assert!(matches!(error, StorageError::Full(_)), "{error}");
         assert!(matches!(storage.sync(), Err(StorageError::ReadOnly(_))));
         assert!(matches!(storage.get(&0u32.to_be_bytes()), Ok(Some(_))));
         return;

@@ -229,6 +229,7 @@ pub fn messages() -> Vec<Message> {
             ack: Ack::Durable,
             hint_for: hint_for.clone(),
             placement_version,
+            is_new: true,
         },
         Message::WriteReply {
             ticket,
@@ -238,6 +239,7 @@ pub fn messages() -> Vec<Message> {
             ticket,
             request: Box::new(request),
             timeout_ms: 900,
+            stands_in: true,
         },
         Message::ForwardReply {
             ticket,
@@ -246,6 +248,14 @@ pub fn messages() -> Vec<Message> {
         Message::ForwardReply {
             ticket,
             outcome: Err(PutError::Overloaded { limit: 4 }),
+        },
+        Message::WriteReply {
+            ticket,
+            outcome: Err(ReplicaFailure::Full),
+        },
+        Message::ForwardReply {
+            ticket,
+            outcome: Err(PutError::DiskFull("the disk of n1 is full".to_owned())),
         },
         Message::List {
             ticket,

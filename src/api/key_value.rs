@@ -222,9 +222,6 @@ impl KvService {
         self.check_cluster()?;
         let condition = wire::decode_condition(request.condition).map_err(status::of_request)?;
         let mut request = wire::decode_put(request).map_err(status::of_request)?;
-        if self.node.is_disk_full() {
-            return Err(status::disk_full());
-        }
         if let Some(condition) = condition {
             let checked = condition::check(&self.node, &request, condition, timeout_ms);
             (request.context, timeout_ms) = checked.await?;

@@ -47,7 +47,7 @@ async fn health(State(node): State<Arc<Node>>) -> (StatusCode, &'static str) {
         ),
         Readiness::ReadOnly => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "read-only: the disk of this node is nearly full\n",
+            "read-only: the disk of this node is nearly full, and others store its clients' values\n",
         ),
     }
 }

@@ -118,6 +118,7 @@ pub fn of_put(error: PutError) -> Status {
         ),
         PutError::Unvalidated(_) => (Code::FailedPrecondition, "VALIDATOR_FAILED", "not-stored"),
         PutError::TooLarge(_) => (Code::ResourceExhausted, "OBJECT_TOO_LARGE", "not-stored"),
+        PutError::DiskFull(_) => (Code::ResourceExhausted, "DISK_FULL", "not-stored"),
         PutError::NotStored(_) => (Code::Unavailable, "NOT_STORED", "not-stored"),
         PutError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED", "not-stored"),
         PutError::Unknown { .. } => (Code::DeadlineExceeded, "OUTCOME_UNKNOWN", "unknown"),
@@ -211,17 +212,6 @@ pub fn not_empty(bucket: &BucketName, key: &[u8]) -> Status {
     );
     let (code, reason) = (Code::FailedPrecondition, "BUCKET_NOT_EMPTY");
     status(code, reason, Some("not-stored"), error)
-}
-
-/// This node takes no values until somebody makes room.
-pub fn disk_full() -> Status {
-    let error = "the disk of this node is nearly full; free some space, or put at another node";
-    status(
-        Code::ResourceExhausted,
-        "DISK_FULL",
-        Some("not-stored"),
-        error,
-    )
 }
 
 /// A batch whose time is over; so many of its requests were still under way.

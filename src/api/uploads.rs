@@ -35,6 +35,7 @@ pub type Told = Pin<Box<dyn Stream<Item = Result<proto::UploadProgress, Status>>
 /// Takes a plugin in and tells meanwhile how far it is.
 #[allow(clippy::result_large_err)] // Its caller returns it as it is.
 pub fn upload(node: &Arc<Node>, bytes: Bytes) -> Result<Told, Status> {
+    check_room(node)?;
     let upload = node.plugins.upload(bytes).map_err(status::of_push)?;
     let told = (Arc::clone(node), upload);
     let told = futures_util::stream::unfold(Some(told), |told| async move {
@@ -55,6 +56,7 @@ pub fn upload(node: &Arc<Node>, bytes: Bytes) -> Result<Told, Status> {
 
 /// Takes a plugin in, for clients that hear of it only at the end.
 pub async fn push(node: &Arc<Node>, bytes: Bytes) -> Result<proto::PushResponse, Status> {
+    check_room(node)?;
     let Upload { progress, end } = node.plugins.upload(bytes).map_err(status::of_push)?;
     if let Ok(ended) = tokio::time::timeout(PUSH_PATIENCE, end).await {
         finished(ended)?;
@@ -64,6 +66,15 @@ pub async fn push(node: &Arc<Node>, bytes: Bytes) -> Result<proto::PushResponse,
         None => Err(Status::deadline_exceeded(
             "the plugin is still being compiled or checked, which goes on; push it again to wait for it, or use `Upload`",
         )),
+    }
+}
+
+#[allow(clippy::result_large_err)] // Its callers return it as it is.
+fn check_room(node: &Node) -> Result<(), Status> {
+    let error = "the disk of this node is nearly full; free some space, or upload at another node";
+    match node.is_disk_full() {
+        true => Err(status::too_many("DISK_FULL", error)),
+        false => Ok(()),
     }
 }
 

@@ -37,6 +37,7 @@ mod revocation;
 mod scrub;
 pub mod serve;
 pub mod serve_arguments;
+mod starting_over;
 pub mod token_arguments;
 pub mod tokens;
 pub mod watch;

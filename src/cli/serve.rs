@@ -5,14 +5,16 @@
 
 use super::arguments::Serve;
 use super::output::print_json;
+use super::starting_over::{Listening, is_full, lacks_room, start_over, wait_for_room};
 use crate::api::listen::{serve_clients, serve_metrics, serve_peers};
-use crate::config::Config;
+use crate::config::{Config, StorageEngine};
+use crate::node::failure::Failure;
 use crate::node::server::{Addresses, Node};
 use anyhow::Context as _;
 use serde_json::json;
 use std::io::IsTerminal as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -63,9 +65,25 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
     log_to_stderr();
     let config = serve.load()?;
     let mut signals = Signals::listen()?;
+    let folder = config.data.clone();
+    if config.storage != StorageEngine::Memory && lacks_room(&folder) {
+        return outlast(
+            &folder,
+            "there is no room to open the database",
+            &mut signals,
+        )
+        .await;
+    }
     let listeners = Listeners::bind(&config).await?;
     let addresses = listeners.advertised(&config);
-    let (node, running) = Node::start(config, addresses).await?;
+    let (node, running) = match Node::start(config, addresses).await {
+        Ok(started) => started,
+        Err(error) if is_full(&error) => {
+            drop(listeners); // Nobody shall wait for an answer here.
+            return outlast(&folder, &format!("{error:#}"), &mut signals).await;
+        }
+        Err(error) => return Err(error),
+    };
     let (stopping, _) = watch::channel(false);
     let clients = tokio::spawn(serve_clients(
         Arc::clone(&node),
@@ -82,39 +100,74 @@ pub async fn run(serve: Serve, json: bool) -> anyhow::Result<()> {
         tokio::spawn(serving)
     });
     print_ready(&node, &listeners.bound, json);
-    let failure = tokio::select! {
-        reason = signals.received() => {
-            tracing::info!(reason, "stopping");
-            None
-        }
-        failure = node.failure() => Some(failure),
-    };
+    let end = end_of(&node, &folder, &mut signals).await;
     stopping.send_replace(true);
     drain(clients).await;
     if let Some(metrics) = metrics {
         metrics.abort(); // Nobody waits for a page of a node that has stopped.
     }
-    if let Some(reason) = failure {
+    match end {
+        End::Told => {}
         // Its disk may never answer again, so nothing is waited for.
-        anyhow::bail!("the node stopped itself: {reason}");
+        End::Failed(reason) => anyhow::bail!("the node stopped itself: {reason}"),
+        End::Room => return Err(start_over(Some(&listeners.bound))),
     }
     running.stop().await;
     peers.abort(); // Its streams last as long as the peers do; nothing is said on them any more.
     Ok(())
 }
 
+/// Why a node does not go on.
+enum End {
+    /// Somebody said so.
+    Told,
+    Failed(String),
+    /// Its disk was full, and it can start over.
+    Room,
+}
+
+/// Resolves when the node must not go on. One whose disk is full reads on meanwhile.
+async fn end_of(node: &Node, folder: &Path, signals: &mut Signals) -> End {
+    let full = tokio::select! {
+        reason = signals.received() => return told(reason),
+        failure = node.failure(None) => failure,
+    };
+    let Failure::Full(why) = &full else {
+        return failed(full);
+    };
+    tokio::select! {
+        reason = signals.received() => told(reason),
+        failure = node.failure(Some(&full)) => failed(failure),
+        () = wait_for_room(folder, why) => End::Room,
+    }
+}
+
+fn told(reason: &str) -> End {
+    tracing::info!(reason, "stopping");
+    End::Told
+}
+
+fn failed(failure: Failure) -> End {
+    let (Failure::Full(reason) | Failure::Disk(reason)) = failure;
+    End::Failed(reason)
+}
+
+/// A node that cannot start for want of room waits, and starts then.
+async fn outlast(folder: &Path, why: &str, signals: &mut Signals) -> anyhow::Result<()> {
+    tokio::select! {
+        reason = signals.received() => {
+            told(reason);
+            Ok(())
+        }
+        () = wait_for_room(folder, why) => Err(start_over(None)),
+    }
+}
+
 struct Listeners {
     clients: TcpListener,
     peers: TcpListener,
     metrics: Option<TcpListener>,
-    bound: Bound,
-}
-
-/// Where a node listens.
-struct Bound {
-    client: SocketAddr,
-    peer: SocketAddr,
-    metrics: Option<SocketAddr>,
+    bound: Listening,
 }
 
 impl Listeners {
@@ -125,7 +178,7 @@ impl Listeners {
             Some(address) => Some(bind("metrics", address).await?),
             None => None,
         };
-        let bound = Bound {
+        let bound = Listening {
             client: clients.local_addr()?,
             peer: peers.local_addr()?,
             metrics: metrics.as_ref().map(TcpListener::local_addr).transpose()?,
@@ -169,9 +222,9 @@ fn log_to_stderr() {
         .try_init();
 }
 
-fn print_ready(node: &Node, bound: &Bound, json: bool) {
+fn print_ready(node: &Node, bound: &Listening, json: bool) {
     let name = node.id();
-    let Bound {
+    let Listening {
         client,
         peer,
         metrics,

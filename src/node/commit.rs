@@ -6,6 +6,7 @@
 //! sync that failed, or never returned, nothing is released any more, and the node stops: a retry could
 //! report a success that the disk does not know of.
 
+use super::failure::Failure;
 use super::inbox::{Inbox, Input};
 use super::peers::Peers;
 use crate::dynamo::machine::message::Message;
@@ -46,6 +47,10 @@ struct Queue {
 struct Waiting {
     releases: Vec<Release>,
     stopping: bool,
+    /// A sync is wanted, whether or not anything waits for it.
+    is_due: bool,
+    /// A sync has failed: nothing is released any more.
+    has_failed: bool,
     /// When the sync that is under way began.
     syncing_since: Option<Instant>,
 }
@@ -55,7 +60,7 @@ impl Committer {
     pub fn start<S: Storage + Send + 'static>(
         storage: S,
         peers: Arc<Peers>,
-        failed: watch::Sender<Option<String>>,
+        failed: watch::Sender<Option<Failure>>,
     ) -> std::io::Result<Self> {
         let queue = Arc::new(Queue {
             waiting: Mutex::default(),
@@ -92,7 +97,17 @@ impl Committer {
 impl Committing {
     /// Releases the messages after the next sync.
     pub fn after_sync(&self, releases: impl IntoIterator<Item = Release>) {
-        self.queue.lock().releases.extend(releases);
+        let mut waiting = self.queue.lock();
+        if waiting.has_failed {
+            return; // Who waits for these runs into a deadline.
+        }
+        waiting.releases.extend(releases);
+        self.queue.changed.notify_one();
+    }
+
+    /// Syncs what is applied, though nobody waits for it: later there may be no room to.
+    pub fn sync_soon(&self) {
+        self.queue.lock().is_due = true;
         self.queue.changed.notify_one();
     }
 
@@ -111,7 +126,7 @@ impl Queue {
     /// All that waits; none when the thread has to end.
     fn take(&self) -> Option<Vec<Release>> {
         let mut waiting = self.lock();
-        while waiting.releases.is_empty() {
+        while waiting.releases.is_empty() && !waiting.is_due {
             if waiting.stopping {
                 return None;
             }
@@ -121,11 +136,18 @@ impl Queue {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         waiting.syncing_since = Some(Instant::now());
+        waiting.is_due = false;
         Some(std::mem::take(&mut waiting.releases))
     }
 
     fn synced(&self) {
         self.lock().syncing_since = None;
+    }
+
+    fn has_failed(&self) {
+        let mut waiting = self.lock();
+        waiting.releases.clear();
+        (waiting.syncing_since, waiting.has_failed) = (None, true);
     }
 }
 
@@ -133,12 +155,13 @@ fn commit<S: Storage>(
     queue: &Queue,
     mut storage: S,
     peers: &Peers,
-    failed: &watch::Sender<Option<String>>,
+    failed: &watch::Sender<Option<Failure>>,
 ) {
     while let Some(releases) = queue.take() {
         if let Err(error) = storage.sync() {
             tracing::error!(%error, "the disk cannot be synced; nothing is acknowledged any more");
-            failed.send_replace(Some(error.to_string()));
+            queue.has_failed();
+            Failure::of(error).tell(failed);
             return;
         }
         queue.synced();
@@ -148,7 +171,7 @@ fn commit<S: Storage>(
     }
     if let Err(error) = storage.sync() {
         tracing::error!(%error, "the last sync failed");
-        failed.send_replace(Some(error.to_string()));
+        Failure::of(error).tell(failed);
     }
 }
 

@@ -23,6 +23,7 @@ use crate::dynamo::repair::reaping::Reaping;
 use crate::dynamo::repair::schedule::AntiEntropy;
 use crate::dynamo::repair::transfer::{Stage, Transfer};
 use crate::dynamo::replica::record::{Record, Replaced};
+use crate::dynamo::replica::room::Room;
 use crate::dynamo::replica::saved::Saved;
 use crate::dynamo::replica::storage::StorageError;
 use crate::dynamo::replica::stretch::{Listed, Stretch};
@@ -127,6 +128,8 @@ pub enum Input {
     /// Stop moving partitions to other owners, or go on with it.
     Pause(bool),
     Repairs(oneshot::Sender<Repairs>),
+    /// The disk has so much room from now on.
+    Room(Room),
     /// Which peers are down in the shard's opinion, and for how long already.
     Opinions(oneshot::Sender<Vec<Suspicion>>),
     Stop,

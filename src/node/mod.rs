@@ -15,6 +15,7 @@ mod conflicts;
 pub mod dialing;
 mod disk;
 pub mod explaining;
+pub mod failure;
 pub mod feed;
 mod foundation;
 pub mod gate;

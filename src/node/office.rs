@@ -5,6 +5,7 @@
 //! Invariant: what the shards work by was on this node's disk before.
 
 use super::clock::Clock;
+use super::failure::Failure;
 use super::inbox::{Input, Progress};
 use super::peers::Peers;
 use super::registry::{Agreement, Desk, Order, Registry, RegistryError, connected};
@@ -88,7 +89,7 @@ impl Office {
     /// Works until told to stop. An error means that the disk failed, and with it the node.
     pub async fn run(
         mut self,
-        failing: watch::Sender<Option<String>>,
+        failing: watch::Sender<Option<Failure>>,
         mut stopping: watch::Receiver<bool>,
     ) {
         self.tell_shards().await;
@@ -100,7 +101,7 @@ impl Office {
         loop {
             if let Err(error) = self.carry_out(std::mem::take(&mut effects)).await {
                 tracing::error!(%error, "the metadata cannot be stored");
-                failing.send_replace(Some(error.to_string()));
+                Failure::of(error).tell(&failing);
                 return;
             }
             match self.next(&mut stopping).await {

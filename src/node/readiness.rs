@@ -13,7 +13,7 @@ pub enum Readiness {
     Serving,
     /// It has not found its cluster yet.
     NoCluster,
-    /// Its disk is nearly full: values are refused, gets and deletes are not.
+    /// Its disk is nearly full: it keeps no values, and those who ask it are better served by another.
     ReadOnly,
 }
 

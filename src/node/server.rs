@@ -9,6 +9,7 @@ use super::certificates::keep_fresh;
 use super::clock::Clock;
 use super::commit::Committer;
 use super::dialing::Exchange;
+use super::failure::Failure;
 use super::feed::Feed;
 pub use super::foundation::Addresses;
 use super::foundation::Foundation;
@@ -43,9 +44,9 @@ use crate::dynamo::ring::placement::Placement;
 use crate::limits::PARTITIONS_MAX;
 use crate::security::access::Access;
 use crate::security::transport::Transport;
+use crate::storage::space::Watermark;
 use anyhow::Context as _;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -72,8 +73,9 @@ pub struct Node {
     pub access: Arc<Access>,
     pub unread: Listeners,
     pub(super) switchboard: Switchboard,
-    failed: watch::Receiver<Option<String>>,
-    pub(super) disk_full: AtomicBool,
+    failed: watch::Receiver<Option<Failure>>,
+    /// How full the disk is.
+    pub(super) watermark: watch::Sender<Watermark>,
 }
 
 /// What has to be ended.
@@ -100,8 +102,17 @@ impl Node {
         let (progress, progressed) = mpsc::channel(PROGRESS_MAX);
         let shadows = Arc::new(Shadows::default());
         let outlets = (progress, Arc::clone(&shadows));
-        let (switchboard, shards) =
-            start_shards(&config, clock, &foundation, &committer, &outlets)?;
+        let watermark = foundation
+            .store
+            .watermark(&config.data)
+            .unwrap_or(Watermark::Ok);
+        let (switchboard, shards) = start_shards(
+            &config,
+            clock,
+            &foundation,
+            &committer,
+            (&outlets, watermark),
+        )?;
         let (office, registry) = Office::open(
             foundation.identity,
             foundation.catalog,
@@ -136,7 +147,7 @@ impl Node {
             unread: Listeners::default(),
             switchboard: switchboard.clone(),
             failed,
-            disk_full: AtomicBool::new(false),
+            watermark: watch::Sender::new(watermark),
         });
         let (stopping, stop) = watch::channel(false);
         let mut tasks = node.start_tasks(&stop);
@@ -214,12 +225,13 @@ impl Node {
         }
     }
 
-    /// Resolves when the node must not go on, with the reason: a disk that cannot be synced.
-    pub async fn failure(&self) -> String {
+    /// Resolves when the node must not go on as it is, with the reason; after a disk that was full, also if it fails.
+    pub async fn failure(&self, known: Option<&Failure>) -> Failure {
         let mut failed = self.failed.clone();
-        match failed.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            Err(_) => std::future::pending().await, // It stopped without failing.
+        let is_news = |told: &Option<Failure>| told.is_some() && told.as_ref() != known;
+        match failed.wait_for(is_news).await.map(|told| told.clone()) {
+            Ok(Some(failure)) => failure,
+            _ => std::future::pending().await, // It stopped without failing.
         }
     }
 
@@ -287,7 +299,7 @@ fn start_shards(
     clock: Clock,
     foundation: &Foundation,
     committer: &Committer,
-    (progress, shadows): &(mpsc::Sender<Progress>, Arc<Shadows>),
+    ((progress, shadows), watermark): (&(mpsc::Sender<Progress>, Arc<Shadows>), Watermark),
 ) -> anyhow::Result<(Switchboard, Vec<ShardThread>)> {
     let partitions = foundation.identity.partitions;
     let alone = Placement::alone(partitions, foundation.identity.me.clone());
@@ -309,7 +321,9 @@ fn start_shards(
             shards: config.shards() as u16,
         };
         // It counts the hints that it keeps before anybody can ask for one.
-        for event in [Event::Settings(config.settings(share)), Event::Tick] {
+        let room = watermark.room();
+        let settings = Event::Settings(config.settings(share));
+        for event in [settings, Event::Room(room), Event::Tick] {
             machine.step(clock.now(), event, &mut Vec::new());
         }
         let outlets = Outlets {

@@ -235,6 +235,7 @@ impl Shard {
             Input::Inspect { key, reply } => drop(reply.send(self.machine.inspect(&key))),
             Input::ExchangeNow => self.step(Event::ExchangeNow),
             Input::ReapNow => self.step(Event::ReapNow),
+            Input::Room(room) => self.step(Event::Room(room)),
             Input::Pause(is_paused) => self.step(Event::Pause(is_paused)),
             Input::Repairs(reply) => drop(reply.send(Repairs {
                 anti_entropy: self.machine.anti_entropy(),

@@ -8,8 +8,10 @@ use crate::storage::opening::{Durability, History, OnLoss, OpenError, Options};
 use crate::storage::redb_engine::RedbStorage;
 use crate::storage::scrub::Scrubbed;
 use crate::storage::sled_engine::SledStorage;
+use crate::storage::space::{Space, Watermark};
 use bytes::Bytes;
 use std::ops::Range;
+use std::path::Path;
 
 /// A handle to the node's one store; clones share it.
 #[derive(Debug, Clone)]
@@ -61,6 +63,21 @@ impl Store {
             Self::Redb(redb) => redb.check(),
             Self::Memory(_) => Ok(()),
         }
+    }
+
+    /// How full the disk under the data folder is, if that can be known. Memory never is; an engine that has met a full
+    /// disk is at its end, whatever was freed since.
+    pub fn watermark(&self, data: &Path) -> Option<Watermark> {
+        if !self.is_durable() {
+            return Some(Watermark::Ok);
+        }
+        if let Err(StorageError::Full(_) | StorageError::ReadOnly(_)) = self.check() {
+            return Some(Watermark::Critical);
+        }
+        let space = Space::of(data).inspect_err(|error| {
+            tracing::warn!(%error, "the free space of the disk is unknown");
+        });
+        space.ok().map(Space::watermark)
     }
 
     /// Reads some items of a range and says which are not believed. Memory does not rot.

@@ -34,11 +34,11 @@ impl Fault {
         }
     }
 
-    /// What the caller of the engine is told.
+    /// What the caller is told whose call failed.
     pub fn to_storage_error(&self) -> StorageError {
         match self {
-            Self::Full(text) => StorageError::ReadOnly(format!(
-                "no space left for the data folder: {text}; free some and start this node again"
+            Self::Full(text) => StorageError::Full(format!(
+                "no space is left for the data folder: {text}; free some, and the node starts over by itself"
             )),
             Self::System(text) => StorageError::Failed(format!(
                 "the disk or file system failed: {text}; check the disk and start this node again"
@@ -67,11 +67,13 @@ pub struct Halt {
 }
 
 impl Halt {
-    /// An error once anything went wrong.
+    /// An error once anything went wrong. Whoever asks before a write has written nothing.
     pub fn check(&self) -> Result<(), StorageError> {
-        self.first
-            .get()
-            .map_or(Ok(()), |fault| Err(fault.to_storage_error()))
+        match self.first.get().map(Fault::to_storage_error) {
+            None => Ok(()),
+            Some(StorageError::Full(why)) => Err(StorageError::ReadOnly(why)),
+            Some(error) => Err(error),
+        }
     }
 
     /// Records the fault; `true` for the first one.
@@ -101,13 +103,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_read_only_and_a_failed_sync_is_not() {
+    fn a_full_disk_is_told_from_a_failed_one() {
         let of = |code| {
             let error = io::Error::from_raw_os_error(code);
             Fault::of_system(&error, error.to_string()).to_storage_error()
         };
-        assert!(matches!(of(28), StorageError::ReadOnly(_)));
+        assert!(matches!(of(28), StorageError::Full(_)));
+        assert!(matches!(of(122), StorageError::Full(_)), "a quota");
         assert!(matches!(of(5), StorageError::Failed(_)));
+        assert!(of(28).is_in_doubt() && of(5).is_in_doubt());
     }
 
     #[test]

@@ -92,6 +92,9 @@ pub enum OpenError {
          refill from its peers", folder.display()
     )]
     Lost { folder: PathBuf, reason: String },
+    /// The disk has no room; nothing is known to be lost, and there may be some later.
+    #[error("cannot open the database in {}: no space is left: {reason}; free some", folder.display())]
+    Full { folder: PathBuf, reason: String },
     /// The system failed, or this release cannot read the database; nothing is known to be lost.
     #[error("cannot open the database in {}: {reason}", folder.display())]
     Engine { folder: PathBuf, reason: String },
@@ -318,7 +321,12 @@ fn stop(folder: &DataFolder, fault: Fault) -> Stop {
 
 fn engine_error(folder: &DataFolder, fault: Fault) -> OpenError {
     let reason = match fault {
-        Fault::Full(text) => format!("no space left: {text}; free some, then start again"),
+        Fault::Full(reason) => {
+            return OpenError::Full {
+                folder: folder.path().to_owned(),
+                reason,
+            };
+        }
         Fault::System(text) => format!("{text}; check permissions and the disk, then start again"),
         Fault::Unsupported(text) => format!("{text}; use the release that created it"),
         Fault::Broken(text) => text,

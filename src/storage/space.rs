@@ -1,11 +1,13 @@
 //! How full the disk is, and what a node does about it.
 //!
 //! At 10 % or 1 GiB free it warns; at 5 %, or below what the engine needs to tidy up after itself, it
-//! refuses client writes, while deletes and repairs still pass (the caller decides which is which). The
+//! leaves clients' values to others, while deletes and repairs still pass (the caller decides which is which); at
+//! 0.5 %, or below what the engine may need for what it has taken already, nothing is written any more. The
 //! verdict is pure; only `Space::of` asks the system.
 //!
 //! Invariant: less free space never gives a milder verdict.
 
+use crate::dynamo::replica::room::Room;
 use std::io;
 use std::path::Path;
 
@@ -13,8 +15,15 @@ use std::path::Path;
 pub const WARN_BYTES: u64 = 1024 * 1024 * 1024;
 /// Free bytes below which the engine cannot rewrite its own segments: eight of them.
 pub const FULL_BYTES: u64 = 64 * 1024 * 1024;
-const WARN_PERCENT: u128 = 10;
-const FULL_PERCENT: u128 = 5;
+/// Free bytes below which nothing is written: two of the engine's segments, the one that it is filling and the next. It is
+/// also what opening a database may take.
+pub const CRITICAL_BYTES: u64 = 16 * 1024 * 1024;
+const WARN_PER_MILLE: u128 = 100;
+const FULL_PER_MILLE: u128 = 50;
+/// Less than one hundredth of the disk: repairs get most of what clients' values had to leave.
+const CRITICAL_PER_MILLE: u128 = 5;
+
+const _: () = assert!(CRITICAL_BYTES < FULL_BYTES && FULL_BYTES < WARN_BYTES);
 
 /// Bytes of the file system under a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +43,8 @@ pub enum Watermark {
     Warn,
     /// No client writes: only what frees space or repairs other replicas' losses.
     Full,
+    /// Nothing.
+    Critical,
 }
 
 impl Space {
@@ -49,14 +60,28 @@ impl Space {
     /// What this much free space allows.
     pub fn watermark(self) -> Watermark {
         match () {
-            () if self.free < FULL_BYTES || self.is_below(FULL_PERCENT) => Watermark::Full,
-            () if self.free < WARN_BYTES || self.is_below(WARN_PERCENT) => Watermark::Warn,
+            () if self.free < CRITICAL_BYTES || self.is_below(CRITICAL_PER_MILLE) => {
+                Watermark::Critical
+            }
+            () if self.free < FULL_BYTES || self.is_below(FULL_PER_MILLE) => Watermark::Full,
+            () if self.free < WARN_BYTES || self.is_below(WARN_PER_MILLE) => Watermark::Warn,
             () => Watermark::Ok,
         }
     }
 
-    fn is_below(self, percent: u128) -> bool {
-        u128::from(self.free) * 100 < u128::from(self.total) * percent
+    fn is_below(self, per_mille: u128) -> bool {
+        u128::from(self.free) * 1_000 < u128::from(self.total) * per_mille
+    }
+}
+
+impl Watermark {
+    /// What the shards are told.
+    pub fn room(self) -> Room {
+        match self {
+            Self::Ok | Self::Warn => Room::Ample,
+            Self::Full => Room::Scarce,
+            Self::Critical => Room::Spent,
+        }
     }
 }
 
@@ -77,6 +102,8 @@ mod tests {
         assert_eq!(at(99 * GIB, 1000 * GIB), Watermark::Warn);
         assert_eq!(at(50 * GIB, 1000 * GIB), Watermark::Warn);
         assert_eq!(at(49 * GIB, 1000 * GIB), Watermark::Full);
+        assert_eq!(at(5 * GIB, 1000 * GIB), Watermark::Full);
+        assert_eq!(at(4 * GIB, 1000 * GIB), Watermark::Critical);
     }
 
     #[test]
@@ -84,6 +111,8 @@ mod tests {
         assert_eq!(at(GIB, 2 * GIB), Watermark::Ok);
         assert_eq!(at(GIB - 1, 2 * GIB), Watermark::Warn);
         assert_eq!(at(FULL_BYTES - 1, GIB / 8), Watermark::Full);
+        assert_eq!(at(CRITICAL_BYTES - 1, GIB / 8), Watermark::Critical);
+        assert_eq!(at(CRITICAL_BYTES, GIB / 8).room(), Room::Scarce);
     }
 
     #[test]
@@ -97,6 +126,7 @@ mod tests {
         fn less_space_is_never_milder(free: u64, less: u64, total: u64) {
             let less = less.min(free);
             prop_assert!(at(less, total) >= at(free, total));
+            prop_assert!(at(less, total).room() >= at(free, total).room());
         }
     }
 }

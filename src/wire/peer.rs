@@ -121,6 +121,7 @@ fn encode_body(message: &Message) -> Body {
             ack,
             hint_for,
             placement_version,
+            is_new,
             ..
         } => Body::Write(proto::Write {
             key: Some(encode_key(key)),
@@ -129,6 +130,7 @@ fn encode_body(message: &Message) -> Body {
             durable: *ack == Ack::Durable,
             hint_for: encode_home(hint_for),
             placement_version: *placement_version,
+            is_new: *is_new,
         }),
         Message::WriteReply { outcome, .. } => Body::WriteReply(proto::WriteReply {
             failure: outcome.as_ref().err().map(encode_failure),
@@ -136,8 +138,12 @@ fn encode_body(message: &Message) -> Body {
         Message::Forward {
             request,
             timeout_ms,
+            stands_in,
             ..
-        } => Body::Forward(encode_forward(request, *timeout_ms)),
+        } => Body::Forward(proto::Forward {
+            stands_in: *stands_in,
+            ..encode_forward(request, *timeout_ms)
+        }),
         Message::List {
             stretch,
             hint_for,
@@ -208,6 +214,7 @@ fn encode_failure(failure: &ReplicaFailure) -> proto::Failure {
         unreachable: *failure == ReplicaFailure::Unreachable,
         not_kept: *failure == ReplicaFailure::NotKept,
         overloaded: *failure == ReplicaFailure::Overloaded,
+        full: *failure == ReplicaFailure::Full,
         message: match failure {
             ReplicaFailure::Storage(message) => message.clone(),
             failure => failure.to_string(), // For a node that does not know the reason.
@@ -220,6 +227,7 @@ fn decode_failure(failure: proto::Failure) -> ReplicaFailure {
         failure if failure.unreachable => ReplicaFailure::Unreachable,
         failure if failure.not_kept => ReplicaFailure::NotKept,
         failure if failure.overloaded => ReplicaFailure::Overloaded,
+        failure if failure.full => ReplicaFailure::Full,
         failure => ReplicaFailure::Storage(failure.message),
     }
 }
@@ -242,6 +250,7 @@ fn decode_write(ticket: Ticket, write: proto::Write) -> Decoded<Message> {
         },
         hint_for: decode_home(&write.hint_for)?,
         placement_version: write.placement_version,
+        is_new: write.is_new,
     })
 }
 
@@ -273,6 +282,7 @@ fn encode_forward(request: &PutRequest, timeout_ms: u64) -> proto::Forward {
         },
         timeout_ms,
         ttl_ms: request.ttl.as_ms(),
+        stands_in: false,
     }
 }
 
@@ -297,6 +307,7 @@ fn decode_forward(ticket: Ticket, forward: proto::Forward) -> Decoded<Message> {
         ticket,
         request: Box::new(request),
         timeout_ms: forward.timeout_ms,
+        stands_in: forward.stands_in,
     })
 }
 
@@ -346,7 +357,7 @@ fn decode_forward_reply(ticket: Ticket, reply: proto::ForwardReply) -> Decoded<M
         Outcome::Stored(stored) => Ok(Box::new(decode_stored(stored)?)),
         Outcome::Error(error) => {
             let kind = error.kind.ok_or(PeerDecodeError::Missing("error"))?;
-            Err(put_error::decode(kind)?)
+            Err(put_error::decode(kind, error.disk_full)?)
         }
     };
     Ok(Message::ForwardReply { ticket, outcome })

@@ -19,7 +19,10 @@ pub fn encode(error: &PutError) -> proto::Error {
         PutError::TooLarge(message) => Kind::TooLarge(message.clone()),
         PutError::Quorum(error) => Kind::TooLarge(error.to_string()),
         PutError::Version(error) => Kind::TooLarge(error.to_string()),
-        PutError::NotStored(message) => Kind::NotStored(message.clone()),
+        // For a node that does not know the reason, not stored is all that matters.
+        PutError::NotStored(message) | PutError::DiskFull(message) => {
+            Kind::NotStored(message.clone())
+        }
         PutError::Overloaded { limit } => Kind::Overloaded(*limit as u64),
         PutError::Unknown {
             acknowledged,
@@ -31,11 +34,14 @@ pub fn encode(error: &PutError) -> proto::Error {
             reason: reason.clone(),
         }),
     };
-    proto::Error { kind: Some(kind) }
+    proto::Error {
+        kind: Some(kind),
+        disk_full: matches!(error, PutError::DiskFull(_)),
+    }
 }
 
 /// What the coordinator meant.
-pub fn decode(kind: Kind) -> Result<PutError, NameError> {
+pub fn decode(kind: Kind, is_disk_full: bool) -> Result<PutError, NameError> {
     Ok(match kind {
         Kind::NoSuchBucket(name) => PutError::NoSuchBucket(BucketName::stored(&name)?),
         Kind::Refused(refused) => PutError::Refused {
@@ -44,6 +50,7 @@ pub fn decode(kind: Kind) -> Result<PutError, NameError> {
         },
         Kind::Unvalidated(message) => PutError::Unvalidated(message),
         Kind::TooLarge(message) => PutError::TooLarge(message),
+        Kind::NotStored(message) if is_disk_full => PutError::DiskFull(message),
         Kind::NotStored(message) => PutError::NotStored(message),
         Kind::Overloaded(limit) => PutError::Overloaded {
             limit: limit as usize,

@@ -153,7 +153,7 @@ fn judge_nodes(lines: &[Line], verdict: &mut Verdict) {
             }
             Record::Strikes {
                 window,
-                kind: Kind::Full | Kind::Flip | Kind::ReadOnly,
+                kind: Kind::Flip | Kind::ReadOnly,
                 victims,
             } => bad_disks.extend(victims.iter().map(|node| (*window, *node))),
             Record::Died { node, window } => {

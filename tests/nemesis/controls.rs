@@ -303,8 +303,9 @@ fn a_node_that_ends_by_itself_has_crashed_unless_its_disk_was_bad() {
         node,
         window: Some(4),
     };
-    assert_eq!(history(Kind::Full, 2).findings(), []);
-    assert_eq!(history(Kind::Full, 3).findings(), [crashed(3)]);
+    assert_eq!(history(Kind::Flip, 2).findings(), []);
+    assert_eq!(history(Kind::Flip, 3).findings(), [crashed(3)]);
+    assert_eq!(history(Kind::Full, 2).findings(), [crashed(2)]);
     assert_eq!(history(Kind::Pause, 2).findings(), [crashed(2)]);
 }
 

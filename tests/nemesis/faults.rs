@@ -164,7 +164,7 @@ impl Faults {
             }
             Kind::Full => {
                 self.left_down.insert(fault.victims[0]);
-                // A disk without a byte, or one that is so full that a node turns values away.
+                // A disk without a byte, or one that is so full that a node leaves values to others.
                 let left = (fault.dice % 2) * 24 * 1024 * 1024;
                 let small = self.small.as_ref().expect("the kind was chosen");
                 small.fill(left);

@@ -81,6 +81,10 @@ pub struct Cluster {
     pub turned_away: u64,
     /// What puts ask for instead of their bucket's W.
     pub w: Option<u8>,
+    /// What puts ask for instead of their bucket's PW.
+    pub pw: Option<u8>,
+    /// Why puts were not acknowledged, in order.
+    pub refused: Vec<PutError>,
     change: Change,
     progress: BTreeMap<NodeId, Progress>,
     buckets: Arc<BucketTable>,
@@ -154,6 +158,8 @@ impl Cluster {
             answers: VecDeque::new(),
             turned_away: 0,
             w: None,
+            pw: None,
+            refused: Vec::new(),
             change,
             progress: BTreeMap::new(),
             buckets: Arc::new(buckets()),
@@ -304,6 +310,7 @@ impl Cluster {
                     self.acknowledged += u64::from(outcome.is_ok());
                     let is_away = matches!(outcome, Err(PutError::Overloaded { .. }));
                     self.turned_away += u64::from(is_away);
+                    self.refused.extend(outcome.err());
                 }
                 Effect::ReplyGet { outcome, .. } => {
                     self.replies += 1;
@@ -413,7 +420,7 @@ impl Cluster {
             context: Default::default(),
             version: Version::value(value.to_owned(), 0),
             w: self.w,
-            pw: None,
+            pw: self.pw,
             ack: None,
             dw: None,
             ttl: Ttl::Bucket,

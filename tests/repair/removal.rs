@@ -36,6 +36,7 @@ fn arrive(cluster: &mut Cluster, to: &str, key: &Key, object: &Object) {
         ack: Ack::Buffered,
         hint_for: None,
         placement_version: cluster.placement.version(),
+        is_new: false,
     };
     let from = node("c");
     cluster.step(&node(to), Event::Message { from, message });

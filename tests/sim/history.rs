@@ -57,6 +57,8 @@ pub enum Check {
     Missed,
     /// A cluster that nobody uses writes, or repairs.
     Restless,
+    /// A node that was told that its disk has no room wrote on it.
+    Overfull,
     /// A conflict that stays although its bucket merges on put.
     Conflicted,
 }

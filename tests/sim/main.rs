@@ -383,3 +383,11 @@ fn copies_that_stay_where_they_do_not_belong_are_caught() {
 fn a_cluster_that_writes_without_a_cause_is_caught() {
     assert_caught(Mutant::WritesIdly, with_members, &[Check::Restless]);
 }
+
+#[test]
+fn a_node_that_writes_on_a_disk_without_room_is_caught() {
+    let with_full_disks = |plan: &mut Plan| {
+        plan.faults.insert(Fault::Full);
+    };
+    assert_caught(Mutant::OverlooksDisks, with_full_disks, &[Check::Overfull]);
+}

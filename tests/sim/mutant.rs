@@ -53,6 +53,8 @@ pub enum Mutant {
     KeepsRowsBack,
     /// Disks keep the records that they are told to delete.
     Hoards,
+    /// Nobody tells a node that its disk has no room.
+    OverlooksDisks,
     /// At the end something is stored again and again.
     WritesIdly,
     /// Everybody vouches for everything unasked, so that tombstones go by age alone.

@@ -11,6 +11,8 @@ use super::plan::Fault;
 use super::world::{Happening, World};
 use rand::RngExt;
 use rand::seq::IteratorRandom;
+use rejoin::dynamo::machine::event::Event;
+use rejoin::dynamo::replica::room::Room;
 
 impl World {
     /// One fault, or the end of some, and the time of the next.
@@ -141,15 +143,34 @@ impl World {
         }
     }
 
-    /// Writes are refused for some seconds, also to the processes that start meanwhile.
+    /// There is little room for some seconds, also for the processes that start meanwhile: the disk refuses writes before
+    /// anybody has noticed, or the node has noticed in time and takes no values, or nothing at all.
     fn fill(&mut self, node: usize) {
         let full_ms = self.dice.random_range(500..5_000);
-        self.nodes[node].disk.borrow_mut().is_full = true;
+        let room = match full_ms % 3 {
+            0 => Room::Ample,
+            1 => Room::Scarce,
+            _ => Room::Spent,
+        };
+        self.nodes[node].disk.borrow_mut().is_full = room == Room::Ample;
+        self.nodes[node].room = room;
         self.trace.note(self.now_ms, &[b'F', node as u8], || {
-            format!("n{node}'s disk is full for {full_ms} ms")
+            format!(
+                "n{node}'s disk is full for {full_ms} ms, and the node thinks that room is {room:?}"
+            )
         });
+        if self.mutant != Mutant::OverlooksDisks {
+            self.step(node, Event::Room(room), None);
+        }
         let end = Happening::Emptied { node };
         self.queue.push(self.now_ms + full_ms, end);
+    }
+
+    /// There is room again.
+    pub fn empty(&mut self, node: usize) {
+        self.nodes[node].disk.borrow_mut().is_full = false;
+        self.nodes[node].room = Room::Ample;
+        self.step(node, Event::Room(Room::Ample), None);
     }
 
     fn slow_down(&mut self, node: usize) {
@@ -191,8 +212,9 @@ impl World {
                 self.crash(node);
             }
             let mut disk = self.nodes[node].disk.borrow_mut();
-            (disk.health, disk.is_full) = (Health::Good, false);
+            disk.health = Health::Good;
             drop(disk);
+            self.empty(node);
             self.start(node);
             if self.stage.plan.rebinds {
                 self.hear(node);

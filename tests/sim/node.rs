@@ -13,6 +13,7 @@ use rejoin::dynamo::machine::message::Message;
 use rejoin::dynamo::machine::router::Machine;
 use rejoin::dynamo::names::{Millis, NodeId, Now, Ticket};
 use rejoin::dynamo::repair::settings::Settings;
+use rejoin::dynamo::replica::room::Room;
 use rejoin::dynamo::ring::placement::Placement;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,6 +55,8 @@ pub struct Node {
     pub process: Process,
     pub harm: Harm,
     pub office: Office,
+    /// What the machine is told of the room on the disk.
+    pub room: Room,
     /// A copy of the disk from some earlier time.
     pub backup: Option<Image>,
     clocks: (i64, u64),
@@ -82,6 +85,7 @@ impl Node {
             process: Process::default(),
             harm: Harm::default(),
             office: Office::default(),
+            room: Room::Ample,
             backup: None,
             clocks,
             alarm: Cell::new(None),
@@ -110,6 +114,9 @@ impl Node {
         let now = self.now(world_ms);
         let mut effects = Vec::new();
         machine.step(now, Event::Settings(settings), &mut effects);
+        if self.room != Room::Ample {
+            machine.step(now, Event::Room(self.room), &mut effects);
+        }
         machine.step(now, Event::Buckets(buckets), &mut effects);
         self.machine = Some(machine);
         self.disturb();

@@ -32,6 +32,7 @@ use rejoin::dynamo::repair::convergence::Converged;
 use rejoin::dynamo::repair::inquiry::Answer as Finding;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::{Record, Replaced};
+use rejoin::dynamo::replica::room::Room;
 use rejoin::dynamo::replica::storage::{Change, Storage as _};
 use rejoin::dynamo::ring::placement::Placement;
 use rejoin::dynamo::ring::preference::Ring;
@@ -366,7 +367,7 @@ impl World {
             Happening::Rebind if self.queue.is_at_peace => {}
             Happening::Rebind => self.rebind(),
             Happening::Hear { node } => self.hear(node),
-            Happening::Emptied { node } => self.nodes[node].disk.borrow_mut().is_full = false,
+            Happening::Emptied { node } => self.empty(node),
         }
     }
 
@@ -385,6 +386,7 @@ impl World {
                     ticket,
                     request,
                     timeout_ms,
+                    stands_in,
                 },
                 Mutant::ForwardsTwice,
             ) => Some(Message::Forward {
@@ -394,6 +396,7 @@ impl World {
                 },
                 request: request.clone(),
                 timeout_ms: *timeout_ms,
+                stands_in: *stands_in,
             }),
             _ => None,
         };
@@ -421,8 +424,12 @@ impl World {
         let has_merged = merges(machine.converged()) > before;
         self.nodes[node].disturb();
         let log = self.nodes[node].disk.borrow_mut().take_log();
-        for applied in log {
-            self.on_applied(node, &applied, attempt, has_merged);
+        if self.nodes[node].room == Room::Spent && !log.is_empty() {
+            let what = format!("n{node} wrote {} batches without room", log.len());
+            self.history.accuse(Check::Overfull, what);
+        }
+        for (count, applied) in (1..).zip(&log) {
+            self.on_applied(node, (applied, &log[count..]), attempt, has_merged);
         }
         for effect in effects {
             self.carry_out(node, effect, attempt);
@@ -436,7 +443,7 @@ impl World {
     fn on_applied(
         &mut self,
         node: usize,
-        applied: &Applied,
+        (applied, later): (&Applied, &[Applied]),
         attempt: Option<usize>,
         has_merged: bool,
     ) {
@@ -476,7 +483,7 @@ impl World {
         let stands_in = self.hinted_key(place).is_some();
         if stands_in && after.object.versions().any(is_new) {
             // Who stands in makes a dot from all that it knows.
-            before.sync(self.known_elsewhere(node, key, place));
+            before.sync(self.known_elsewhere(node, key, place, later));
         }
         // A put that waited for another's merge may go on in that one's step: what is stored names its put.
         let merged = replaced.iter().flat_map(|replaced| &replaced.inputs);
@@ -522,8 +529,14 @@ impl World {
         keys.position(|planned| *planned == key)
     }
 
-    /// What a node's disk holds of a key, but for one record.
-    fn known_elsewhere(&self, node: usize, key: usize, besides: &Bytes) -> Object {
+    /// What a node's disk held of a key before these batches, but for one record.
+    fn known_elsewhere(
+        &self,
+        node: usize,
+        key: usize,
+        besides: &Bytes,
+        later: &[Applied],
+    ) -> Object {
         let disk = Handle(std::rc::Rc::clone(&self.nodes[node].disk));
         let mut known = Object::default();
         let hints = disk.scan(hints_range(), usize::MAX).expect("scans work");
@@ -532,9 +545,20 @@ impl World {
             .filter(|(place, _)| place != besides && self.hinted_key(place) == Some(key));
         let homes = self.stage.stored_at.iter();
         let homes = homes.filter(|(place, found)| **found == key && *place != besides);
-        let homes = homes.filter_map(|(place, _)| disk.get(place).ok().flatten());
-        for bytes in hints.map(|(_, bytes)| bytes).chain(homes) {
-            known.sync(Record::decode(bytes).unwrap_or_default().object);
+        let homes =
+            homes.filter_map(|(place, _)| Some((place.clone(), disk.get(place).ok().flatten()?)));
+        for (place, now) in hints.chain(homes) {
+            let is_there = |change: &Change| match change {
+                Change::Put { key, .. } | Change::Delete { key } => *key == place,
+            };
+            // One step may store two puts of a key, each in the place of another primary.
+            let overwritten = later.iter().find(|l| l.batch.changes.iter().any(is_there));
+            let then = match overwritten {
+                Some(overwritten) => overwritten.before.get(&place).cloned(),
+                None => Some(now),
+            };
+            let record = then.and_then(|bytes| Record::decode(bytes).ok());
+            known.sync(record.unwrap_or_default().object);
         }
         known
     }

@@ -20,6 +20,7 @@ use rejoin::dynamo::reconcile::question::{Ask, Question};
 use rejoin::dynamo::repair::settings::Settings;
 use rejoin::dynamo::replica::layout::{decode_hint_key, hints_range, object_key};
 use rejoin::dynamo::replica::record::Record;
+use rejoin::dynamo::replica::room::Room;
 use rejoin::dynamo::replica::storage::{Batch, Item, Storage, StorageError};
 use rejoin::dynamo::replica::stretch::Stretch;
 use rejoin::dynamo::ring::change::{Change, Progress};
@@ -225,6 +226,7 @@ impl<S: Storage> Cast<S> {
             "answer" => self.answer_all(),
             "sync" => self.release_acknowledgements(&node(command.words[0])),
             "disk" => self.set_engine(command),
+            "room" => self.set_room(command),
             "forget" => self.forget(command),
             "reap" => self.step(&node(command.words[0]), Event::ReapNow),
             "repair" => self.step(&node(command.words[0]), Event::ExchangeNow),
@@ -345,6 +347,17 @@ impl<S: Storage> Cast<S> {
             other => panic!("no disk is {other}"),
         };
         self.actors[&node(command.words[0])].disk.borrow_mut().1 = engine;
+    }
+
+    fn set_room(&mut self, command: &Command<'_>) {
+        let room = match command.words[1] {
+            "ample" => Room::Ample,
+            "scarce" => Room::Scarce,
+            "spent" => Room::Spent,
+            other => panic!("no room is {other}"),
+        };
+        self.step(&node(command.words[0]), Event::Room(room));
+        self.settle();
     }
 
     fn forget(&mut self, command: &Command<'_>) {

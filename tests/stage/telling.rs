@@ -152,10 +152,19 @@ impl Names {
                 Ok(()) => "wrote".to_owned(),
                 Err(failure) => format!("failed: {failure}"),
             },
-            Message::Forward { request, .. } => {
+            Message::Forward {
+                request, stands_in, ..
+            } => {
                 let context = self.clock(&request.context);
                 let value = version(&request.version);
-                format!("forward {} {value} context={context}", name(&request.key))
+                let role = match stands_in {
+                    true => " in the place of a primary",
+                    false => "",
+                };
+                format!(
+                    "forward {} {value} context={context}{role}",
+                    name(&request.key)
+                )
             }
             Message::List {
                 stretch, hint_for, ..

@@ -7,6 +7,7 @@
 //! Invariant: every node of the list stays in it; pressure decides the order alone.
 
 use super::super::names::{Millis, NodeId, Ticket};
+use crate::limits::disk::FULL_REMEMBERED_MS;
 use crate::limits::{BUSY_MS, STAND_IN_AFTER_MS};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,8 @@ pub struct Pressure {
     passed: BTreeMap<NodeId, BTreeMap<Ticket, Millis>>,
     /// Who has said that it has too much to do, and until when that is believed.
     busy: BTreeMap<NodeId, Millis>,
+    /// Who has said that its disk is full, and until when that is believed.
+    full: BTreeMap<NodeId, Millis>,
 }
 
 impl Pressure {
@@ -47,6 +50,16 @@ impl Pressure {
         self.busy.get(node).is_some_and(|until| *until > now)
     }
 
+    /// A node has no room. Believed for a moment only, so that it is asked again.
+    pub fn on_full(&mut self, node: NodeId, now: Millis) {
+        self.full.retain(|_, until| *until > now);
+        self.full.insert(node, now.after(FULL_REMEMBERED_MS));
+    }
+
+    pub fn is_full(&self, node: &NodeId, now: Millis) -> bool {
+        self.full.get(node).is_some_and(|until| *until > now)
+    }
+
     /// The same nodes, those that will answer soonest first. Among equals `fastest` comes first, then who came first.
     pub fn order(
         &self,
@@ -60,7 +73,7 @@ impl Pressure {
             let is_late = oldest.is_some_and(|at| now.since(*at) >= STAND_IN_AFTER_MS);
             let class = open.map_or(0, BTreeMap::len) / PASSED_ON_CLASS;
             (
-                is_late || self.is_busy(node, now),
+                is_late || self.is_busy(node, now) || self.is_full(node, now),
                 class,
                 Some(node) != fastest,
             )
@@ -120,6 +133,14 @@ mod tests {
             firsts.values().all(|puts| *puts == PASSED_ON_CLASS),
             "{firsts:?}"
         );
+    }
+
+    #[test]
+    fn a_node_whose_disk_is_full_comes_last_for_a_moment() {
+        let mut pressure = Pressure::default();
+        pressure.on_full(node("a"), Millis(0));
+        assert_eq!(order(&pressure, Some("a"), FULL_REMEMBERED_MS - 1), "bca");
+        assert_eq!(order(&pressure, Some("a"), FULL_REMEMBERED_MS), "abc");
     }
 
     #[test]

@@ -273,6 +273,12 @@ impl Put {
         Step::Store(Box::new(store))
     }
 
+    /// Whether it brings a client's value, rather than a delete or a merge of what stands there.
+    pub fn is_new_value(&self) -> bool {
+        let is_asked = matches!(self.origin, Origin::Client(_) | Origin::Forwarded { .. });
+        is_asked && !self.request.version.is_tombstone()
+    }
+
     /// Whether the owners are those of this placement.
     pub fn drawn_by(&self, placement_hash: u64) -> bool {
         self.drawn_by == placement_hash

@@ -225,6 +225,9 @@ pub enum PutError {
         "this node, or too many of the key's replicas, have {limit} requests before them already, and nothing was stored; retry after a pause, or at another node"
     )]
     Overloaded { limit: usize },
+    /// Nothing was stored, for want of room; a retry is safe.
+    #[error("nothing was stored: {0}; free some space there, or retry once there is some")]
+    DiskFull(String),
     /// It may be stored, now or later.
     #[error(
         "the outcome is unknown: {acknowledged} of {needed} needed replicas acknowledged, {reason}; the write may be stored: get the key before writing it again"

@@ -7,6 +7,7 @@ use super::super::coordinator::unmerge::UnmergeRequest;
 use super::super::names::{ClientId, NodeId, Ticket};
 use super::super::reconcile::answer::Answer;
 use super::super::repair::settings::Settings;
+use super::super::replica::room::Room;
 use super::super::replica::saved::Saved;
 use super::super::replica::stretch::Stretch;
 use super::super::ring::placement::Placement;
@@ -71,6 +72,8 @@ pub enum Event {
     },
     /// The shard's share, times and bounds are these from now on; before anything else to be of use.
     Settings(Settings),
+    /// The disk has so much room from now on.
+    Room(Room),
     /// So many inputs wait for this shard.
     Waiting(usize),
     /// Time has passed: `Machine::next_deadline` has come.

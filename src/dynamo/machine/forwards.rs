@@ -3,15 +3,17 @@
 //!
 //! Invariant: a put is coordinated by one node; another is tried only after a certain refusal.
 
-use super::super::coordinator::forward::{self, Forward};
+use super::super::coordinator::forward::{self, Forward, Pass};
 use super::super::coordinator::put::Origin;
 use super::super::coordinator::request::{PutError, PutRequest};
-use super::super::names::{NodeId, Ticket};
+use super::super::names::{Millis, NodeId, Ticket};
 use super::super::replica::layout::Place;
 use super::super::replica::storage::Storage;
+use super::super::ring::placement::Seats;
 use super::desk::Conversation;
 use super::effect::Effect;
 use super::message::Message;
+use super::puts::Admitted;
 use super::router::Machine;
 
 impl<S: Storage> Machine<S> {
@@ -26,10 +28,9 @@ impl<S: Storage> Machine<S> {
 
     pub(super) fn on_forwarded(
         &mut self,
-        from: NodeId,
-        ticket: Ticket,
+        (from, ticket): (NodeId, Ticket),
         request: PutRequest,
-        timeout_ms: u64,
+        (timeout_ms, stands_in): (u64, bool),
         effects: &mut Vec<Effect>,
     ) {
         if !self.desk.passed.is_first(&from, ticket) {
@@ -39,8 +40,16 @@ impl<S: Storage> Machine<S> {
         let origin = Origin::Forwarded { from, ticket };
         match self.admit(&request) {
             Err(error) => self.reply_put(origin, Err(error), effects),
+            Ok(_) if !self.has_room_for(&request) => {
+                let error = PutError::DiskFull(self.no_room());
+                self.reply_put(origin, Err(error), effects);
+            }
             Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
                 self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
+            }
+            Ok(admitted) if stands_in => {
+                let place = self.vacant(&admitted.seats, &request);
+                self.coordinate_in(place, origin, request, admitted, deadline, effects);
             }
             Ok(_) => {
                 let error = PutError::NotStored(format!("{} keeps no copy of this key", self.me));
@@ -63,21 +72,46 @@ impl<S: Storage> Machine<S> {
         let origin = Origin::Client(client);
         match self.admit(&request) {
             Err(error) => self.reply_put(origin, Err(error), effects),
+            Ok(_) if !self.has_room_for(&request) => {
+                let error = PutError::DiskFull(self.no_room());
+                self.reply_put(origin, Err(error), effects);
+            }
             // It became one while the others were asked, and keeps no hint for itself.
             Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
                 self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
             }
             Ok(admitted) => {
-                let primaries = &admitted.seats.primaries;
-                let down = primaries.iter().find(|node| self.detector.is_down(node));
-                let Some(home) = down.or(primaries.first()).cloned() else {
-                    let error = PutError::NotStored("nobody keeps this key".to_owned());
-                    return self.reply_put(origin, Err(error), effects);
-                };
-                let place = Place::Hint(home);
-                self.coordinate(origin, request, admitted, place, deadline, effects);
+                let place = self.vacant(&admitted.seats, &request);
+                self.coordinate_in(place, origin, request, admitted, deadline, effects);
             }
         }
+    }
+
+    /// The primary whose place this node takes: one that takes nothing, else the first. The same one for all puts of a
+    /// key, as far as can be: what is kept for two is two records.
+    fn vacant(&self, seats: &Seats, request: &PutRequest) -> Option<NodeId> {
+        let primaries = &seats.primaries;
+        let unlikely = primaries
+            .iter()
+            .find(|node| self.is_unlikely(node, request));
+        unlikely.or(primaries.first()).cloned()
+    }
+
+    fn coordinate_in(
+        &mut self,
+        home: Option<NodeId>,
+        origin: Origin,
+        request: PutRequest,
+        admitted: Admitted,
+        deadline: Millis,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(home) = home else {
+            let error = PutError::NotStored("nobody keeps this key".to_owned());
+            return self.reply_put(origin, Err(error), effects);
+        };
+        let place = Place::Hint(home);
+        self.coordinate(origin, request, admitted, place, deadline, effects);
     }
 
     pub(super) fn with_forward(
@@ -97,7 +131,7 @@ impl<S: Storage> Machine<S> {
         }
         let outcome = match step {
             forward::Step::Wait => return,
-            forward::Step::Send(to) => {
+            forward::Step::Send(Pass { to, stands_in }) => {
                 self.pressure.on_passed(to.clone(), ticket, now);
                 let request = Box::new(forward.request.clone());
                 let timeout_ms = forward.deadline.since(now);
@@ -105,6 +139,7 @@ impl<S: Storage> Machine<S> {
                     ticket,
                     request,
                     timeout_ms,
+                    stands_in,
                 };
                 effects.push(Effect::Send { to, message });
                 return;

@@ -160,6 +160,7 @@ impl<S: Storage> Machine<S> {
                 ack: Ack::Buffered,
                 hint_for: None,
                 placement_version: self.view.placement.version(),
+                is_new: false,
             };
             self.send(to, message, effects);
         }

@@ -53,6 +53,9 @@ impl<S: Storage> Machine<S> {
         if is_turned_away(message) {
             self.pressure.on_busy(from.clone(), self.desk.now.monotonic);
         }
+        if is_out_of_room(message) {
+            self.pressure.on_full(from.clone(), self.desk.now.monotonic);
+        }
         let unreachable = Err(ReplicaFailure::Unreachable);
         let is_lost = match message {
             Message::ReadReply { outcome, .. } => {
@@ -156,6 +159,15 @@ fn is_turned_away(message: &Message) -> bool {
         Message::ForwardReply { outcome, .. } => {
             matches!(outcome, Err(PutError::Overloaded { .. }))
         }
+        _ => false,
+    }
+}
+
+/// Whether its sender has no room on its disk.
+fn is_out_of_room(message: &Message) -> bool {
+    match message {
+        Message::WriteReply { outcome, .. } => *outcome == Err(ReplicaFailure::Full),
+        Message::ForwardReply { outcome, .. } => matches!(outcome, Err(PutError::DiskFull(_))),
         _ => false,
     }
 }

@@ -74,11 +74,15 @@ impl<S: Storage> Machine<S> {
     }
 
     pub(super) fn next_offer(&self) -> Option<Millis> {
-        self.offers.next_at(|home| self.detector.is_down(home))
+        let next = self.offers.next_at(|home| self.detector.is_down(home));
+        next.filter(|_| !self.is_at_rest()) // What is delivered has to be deleted here.
     }
 
     /// Sends what is due, as much at a time as the window allows and clients do not notice (6.5).
     pub(super) fn offer_hints(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_at_rest() {
+            return;
+        }
         let now = self.desk.now.monotonic;
         let detector = &self.detector;
         for home in self.offers.due(now, |home| detector.is_down(home)) {
@@ -126,6 +130,7 @@ impl<S: Storage> Machine<S> {
                 ack: Ack::Durable,
                 hint_for: None,
                 placement_version: self.view.placement.version(),
+                is_new: false,
             };
             self.send(to, message, effects);
         }

@@ -41,17 +41,20 @@ pub enum Message {
         hint_for: Option<NodeId>,
         /// By which the sender knows who keeps the key.
         placement_version: u64,
+        /// A client's value, new in the cluster: a receiver whose disk is nearly full leaves it to another.
+        is_new: bool,
     },
     WriteReply {
         ticket: Ticket,
         outcome: Result<(), ReplicaFailure>,
     },
-    /// Coordinate this put; do not pass it on.
+    /// Coordinate this put; do not pass it on. In the place of a primary, if the receiver is none and `stands_in`.
     Forward {
         ticket: Ticket,
         request: Box<PutRequest>,
         /// What is left of the client's deadline.
         timeout_ms: u64,
+        stands_in: bool,
     },
     ForwardReply {
         ticket: Ticket,
@@ -109,6 +112,9 @@ pub enum ReplicaFailure {
     /// It has too much to do and has done nothing about it; another node may.
     #[error("it is overloaded")]
     Overloaded,
+    /// It has no room for it and has done nothing about it; another node may.
+    #[error("its disk is full")]
+    Full,
 }
 
 impl Message {

@@ -28,6 +28,7 @@ mod pressure;
 mod puts;
 mod reaping;
 mod restores;
+mod room;
 mod seating;
 mod serving;
 mod storing;

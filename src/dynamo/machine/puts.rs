@@ -40,6 +40,9 @@ impl<S: Storage> Machine<S> {
         let origin = Origin::Client(client);
         match self.admit(&request) {
             Err(error) => self.reply_put(origin, Err(error), effects),
+            Ok(admitted) if !self.has_room_for(&request) => {
+                self.leave_for_want_of_room(client, request, admitted, deadline, effects);
+            }
             Ok(admitted) if admitted.seats.primaries.contains(&self.me) => {
                 self.coordinate(origin, request, admitted, Place::Home, deadline, effects);
             }
@@ -88,6 +91,9 @@ impl<S: Storage> Machine<S> {
         if self.are_too_many_busy(&admitted.seats, needed) {
             let limit = SHARD_WAITING_MAX;
             return self.reply_put(origin, Err(PutError::Overloaded { limit }), effects);
+        }
+        if let Some(error) = self.too_few_disks(&origin, &request, &admitted.seats, needed) {
+            return self.reply_put(origin, Err(error), effects);
         }
         let ticket = self.open_put(origin, request, admitted, place, deadline);
         self.with_put(ticket, effects, |put| put.begin());
@@ -197,6 +203,7 @@ impl<S: Storage> Machine<S> {
                 ack: put.ack_of(&to),
                 hint_for,
                 placement_version: self.view.placement.version(),
+                is_new: put.is_new_value(),
             };
             effects.push(Effect::Send { to, message });
         }
@@ -280,9 +287,9 @@ impl<S: Storage> Machine<S> {
         match (origin, admitted) {
             (Origin::Client(client), Ok(Admitted { properties, seats })) => {
                 let w = request.w.unwrap_or(properties.w);
-                let others = self.in_order(&request, seats.primaries);
-                let resort = Resort::Nobody;
-                let forward = Forward::start(client, request, others, resort, w, deadline);
+                let primaries = self.in_order(&request, seats.primaries);
+                let resort = Resort::Others(self.in_order(&request, seats.others));
+                let forward = Forward::start(client, request, primaries, resort, w, deadline);
                 self.pass_on(forward, error.to_string(), effects);
             }
             (origin, _) => {

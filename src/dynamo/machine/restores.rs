@@ -45,6 +45,7 @@ impl<S: Storage> Machine<S> {
                 ack: Ack::Durable,
                 hint_for: None,
                 placement_version: self.view.placement.version(),
+                is_new: true,
             };
             self.send(to, message, effects);
         }

@@ -112,7 +112,7 @@ impl<S: Storage> Machine<S> {
         let others = [
             self.detector.next_at(),
             self.next_offer(),
-            self.background.wakes_at(),
+            self.background.wakes_at().filter(|_| !self.is_at_rest()),
             self.copies.wakes_at(),
         ];
         let others = others.into_iter().flatten();
@@ -236,6 +236,7 @@ impl<S: Storage> Machine<S> {
                 self.background_turn(effects);
             }
             Event::Peer { node, is_connected } => self.on_peer(&node, is_connected),
+            Event::Room(room) => self.on_room(room, effects),
             Event::Waiting(waiting) => self.desk.waiting = waiting,
             Event::Settings(settings) => self.set(settings),
             Event::Tick => self.on_tick(effects),
@@ -261,12 +262,12 @@ impl<S: Storage> Machine<S> {
                 ack,
                 hint_for,
                 placement_version,
+                is_new,
             } => {
-                let outcome = match self.turns_away(&from) {
-                    true => Err(ReplicaFailure::Overloaded),
-                    false => {
-                        self.serve_write((&key, hint_for), object, &replaced, placement_version)
-                    }
+                let outcome = match (self.turns_away(&from), self.lacks_room(is_new)) {
+                    (true, _) => Err(ReplicaFailure::Overloaded),
+                    (_, true) => Err(ReplicaFailure::Full),
+                    _ => self.serve_write((&key, hint_for), object, &replaced, placement_version),
                 };
                 self.acknowledge(from, ticket, outcome, ack, effects);
             }
@@ -274,7 +275,8 @@ impl<S: Storage> Machine<S> {
                 ticket,
                 request,
                 timeout_ms,
-            } => self.on_forwarded(from, ticket, *request, timeout_ms, effects),
+                stands_in,
+            } => self.on_forwarded((from, ticket), *request, (timeout_ms, stands_in), effects),
             Message::List {
                 ticket,
                 stretch,
@@ -336,6 +338,7 @@ impl<S: Storage> Machine<S> {
         self.with_put(ticket, effects, |put| match outcome {
             Ok(()) => put.on_ack(from),
             Err(ReplicaFailure::Overloaded) => put.on_overloaded(from),
+            Err(ReplicaFailure::Full) => put.on_full(from),
             Err(_) => put.on_failure(from),
         });
     }

@@ -28,7 +28,7 @@ impl<S: Storage> Machine<S> {
         let asked = (request.dw, request.ack);
         let durable = Durable::of(asked, properties, needed.answers, &self.me);
         let panel =
-            Panel::new(seats, |node| self.detector.is_down(node), needed).with_durable(durable);
+            Panel::new(seats, |node| self.is_unlikely(node, request), needed).with_durable(durable);
         match place {
             Place::Hint(home) => panel.led_by(&self.me, home),
             Place::Home => panel,

@@ -32,6 +32,9 @@ impl<S: Storage> Machine<S> {
 
     /// A bounded piece of whatever there is to do in the background.
     pub(super) fn background_turn(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_at_rest() {
+            return;
+        }
         let now = self.desk.now.monotonic;
         self.note_changes();
         self.grow();

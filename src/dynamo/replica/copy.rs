@@ -20,6 +20,7 @@ use super::layout::Place;
 use super::ledger::Ledger;
 use super::record::{Provenance, Record, Replaced};
 pub use super::refusal::{CoordinateError, WriteError};
+use super::room::Room;
 use super::storage::{Batch, Storage, StorageError};
 use super::vouches::Vouches;
 use crate::limits::{ACTORS_MAX, CLOCK_SKEW_MS_MAX, OBJECT_BYTES_MAX, SIBLINGS_MAX, SIBLINGS_WARN};
@@ -58,11 +59,12 @@ pub struct Copies<S> {
     /// How much is kept of what merges replaced, where a bucket says so.
     pub(super) retentions: BTreeMap<BucketName, Retention>,
     /// Buckets of which this node takes no writes any more, by partition: it has given them away.
-    frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
+    pub(super) frozen: BTreeMap<PartitionId, BTreeSet<BucketName>>,
     /// Of these nothing is taken, in whatever role.
     pub(super) removed: Arc<RemovedBuckets>,
     /// What changed since somebody asked; the machine asks after every step.
     changes: Vec<Change>,
+    pub(super) room: Room,
 }
 
 impl<S: Storage> Copies<S> {
@@ -78,6 +80,7 @@ impl<S: Storage> Copies<S> {
             frozen: BTreeMap::new(),
             removed: Arc::default(),
             retentions: BTreeMap::new(),
+            room: Room::Ample,
         }
     }
 
@@ -98,24 +101,6 @@ impl<S: Storage> Copies<S> {
 
     pub fn removed(&self) -> &RemovedBuckets {
         &self.removed
-    }
-
-    fn check_open(
-        &self,
-        place: &Place,
-        partition: PartitionId,
-        key: &Key,
-    ) -> Result<(), StorageError> {
-        if self.removed.contains(key.bucket()) {
-            let reason = format!("the bucket {} was removed", key.bucket());
-            return Err(StorageError::ReadOnly(reason));
-        }
-        match self.frozen.get(&partition) {
-            Some(buckets) if *place == Place::Home && buckets.contains(key.bucket()) => Err(
-                StorageError::ReadOnly("this node has handed the partition over".to_owned()),
-            ),
-            _ => Ok(()),
-        }
     }
 
     pub fn incarnation(&self) -> Incarnation {
@@ -253,7 +238,9 @@ impl<S: Storage> Copies<S> {
         let fresh: Vec<Replaced> = replaced.clone().into_iter().collect();
         self.store(place, partition, key, &record, fresh)
             .map_err(|error| match error {
-                StorageError::Failed(message) => CoordinateError::MaybeStored(message),
+                StorageError::Failed(why) | StorageError::Full(why) => {
+                    CoordinateError::MaybeStored(why)
+                }
                 error => error.into(),
             })?;
         self.note(place, partition, key, before, &record);
@@ -307,7 +294,7 @@ impl<S: Storage> Copies<S> {
         }
         match (hint, &applied) {
             (Some(entry), Ok(())) => self.ledger.enter(entry),
-            (Some(entry), Err(StorageError::Failed(_))) => self.ledger.doubt(entry.home),
+            (Some(entry), Err(error)) if error.is_in_doubt() => self.ledger.doubt(entry.home),
             _ => {}
         }
         applied
@@ -317,7 +304,7 @@ impl<S: Storage> Copies<S> {
     /// what a restart brings back could else be another value under the same dot (law 4).
     fn apply(&mut self, batch: Batch, record: &Record) -> Result<(), StorageError> {
         if let Err(error) = self.storage.apply(batch) {
-            if let StorageError::Failed(_) = error {
+            if error.is_in_doubt() {
                 self.actors.retire_all();
             }
             return Err(error);
@@ -352,8 +339,9 @@ impl<S: Storage> Copies<S> {
 
     /// Takes away what is not needed any more.
     pub(super) fn delete(&mut self, batch: Batch) -> Result<(), StorageError> {
+        self.check_room()?;
         if let Err(error) = self.storage.apply(batch) {
-            if let StorageError::Failed(_) = error {
+            if error.is_in_doubt() {
                 self.actors.retire_all();
             }
             return Err(error);

@@ -73,6 +73,7 @@ impl<S: Storage> Copies<S> {
 
     /// Deletes a record, and what merges replaced under its key.
     pub fn forget(&mut self, partition: PartitionId, key: &Key) -> Result<(), StorageError> {
+        self.check_room()?;
         let before = fingerprint(key, &self.record(partition, key)?.object);
         let mut batch = Batch::default();
         batch.delete(object_key(partition, key));

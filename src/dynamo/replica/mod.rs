@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod clearing;
+mod closing;
 pub mod conflicts;
 pub mod copy;
 pub mod counters;
@@ -18,6 +19,7 @@ pub mod merges;
 pub mod record;
 mod refusal;
 pub mod removal;
+pub mod room;
 pub mod saved;
 pub mod storage;
 pub mod stretch;

@@ -14,12 +14,23 @@ pub enum StorageError {
     /// The item fails its checksum. Treat it as missing and repair it from the other replicas.
     #[error("a stored item fails its checksum: {0}")]
     Corrupt(String),
-    /// Reading still works, writing does not (disk full, or an earlier write error).
+    /// Reading still works, writing does not, and of this batch nothing was written.
     #[error("the storage is read-only: {0}")]
     ReadOnly(String),
+    /// The disk had no room for the batch. Whether it was applied is unknown; the engine takes nothing more, and can be
+    /// opened again once there is room.
+    #[error("the disk is full: {0}")]
+    Full(String),
     /// The engine failed. Whether a batch was applied is unknown; nothing more may be acknowledged.
     #[error("the storage failed: {0}")]
     Failed(String),
+}
+
+impl StorageError {
+    /// Whether nobody knows if the batch is on the disk, now or after a restart.
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Full(_) | Self::Failed(_))
+    }
 }
 
 /// One change of a batch.

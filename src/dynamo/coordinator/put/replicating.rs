@@ -52,6 +52,15 @@ impl Put {
         self.on_lost(failed)
     }
 
+    /// Somebody has no room for it.
+    pub fn on_full(&mut self, from: &NodeId) -> Step {
+        let failed = self.panel.on_failure(from);
+        match self.on_lost(failed) {
+            Step::Fail(_) => Step::Fail(self.unknown("the disks of others are full".to_owned())),
+            step => step,
+        }
+    }
+
     fn on_lost(&mut self, (verdict, errand): (Verdict, Option<Errand>)) -> Step {
         self.errands.extend(errand);
         match verdict {
