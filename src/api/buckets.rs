@@ -62,7 +62,7 @@ impl Buckets for BucketsService {
         let name = bucket_name(&request.into_inner().bucket)?;
         let catalog = self.node.registry.catalog();
         let Some(properties) = catalog.bucket(&name) else {
-            status::check_heard(&self.node)?;
+            status::check_heard(&self.node, &name)?;
             return Err(status::of_registry(RegistryError::NoSuchBucket(name)));
         };
         Ok(Response::new(proto::DescribeBucketResponse {

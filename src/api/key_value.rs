@@ -193,8 +193,8 @@ impl KvService {
         let request = wire::decode_get(request).map_err(status::of_request)?;
         let key = request.key.clone();
         let reply = self.node.get(request, timeout_ms).await;
-        if matches!(reply, Err(GetError::NoSuchBucket(_))) {
-            status::check_heard(&self.node)?;
+        if let Err(GetError::NoSuchBucket(bucket)) = &reply {
+            status::check_heard(&self.node, bucket)?;
         }
         let reply = reply.map_err(status::of_get)?;
         Ok(proto::GetResponse {
@@ -276,8 +276,8 @@ impl KvService {
             return Err(status::invalid("NOT_DURABLE", error));
         }
         let reply = self.node.put(request, timeout_ms).await;
-        if matches!(reply, Err(PutError::NoSuchBucket(_))) {
-            status::check_heard(&self.node)?;
+        if let Err(PutError::NoSuchBucket(bucket)) = &reply {
+            status::check_heard(&self.node, bucket)?;
         }
         Ok(*reply.map_err(status::of_put)?)
     }

@@ -57,8 +57,11 @@ pub async fn page(
         until: begun + Duration::from_millis(timeout_ms),
     };
     let half_time = begun + Duration::from_millis(timeout_ms / 2);
-    match walk.run(half_time).await {
-        Err(GetError::NoSuchBucket(_)) if !node.registry.has_heard() => Err(status::no_news()),
+    let walked = walk.run(half_time).await;
+    if let Err(GetError::NoSuchBucket(bucket)) = &walked {
+        status::check_heard(node, bucket)?;
+    }
+    match walked {
         Err(error) if walk.reached == asked.from => Err(status::of_get(error)),
         // What was found is a page; the next one meets the same trouble, if it is still there.
         Err(_) | Ok(()) => Ok(walk.into_response()),

@@ -271,17 +271,19 @@ pub fn no_cluster() -> Status {
     status(Code::Unavailable, "NO_CLUSTER", Some("not-stored"), error)
 }
 
-/// Before a node says that there is no such bucket: it has to have heard from the others what there is.
+/// Before a node says that there is no such bucket: it has to have heard from the others what there is. A shard may have
+/// answered a moment before it was told.
 #[allow(clippy::result_large_err)] // Its callers return it as it is.
-pub fn check_heard(node: &Node) -> Result<(), Status> {
-    match node.registry.has_heard() {
+pub fn check_heard(node: &Node, bucket: &BucketName) -> Result<(), Status> {
+    let is_known = node.registry.catalog().bucket(bucket).is_some();
+    match node.registry.has_heard() && !is_known {
         true => Ok(()),
         false => Err(no_news()),
     }
 }
 
 /// A node that has just started may lack what the others know.
-pub fn no_news() -> Status {
+fn no_news() -> Status {
     let error = "this node does not know the bucket, and has not heard from another member since it started; try again, or ask another node";
     status(Code::Unavailable, "NO_NEWS", Some("not-stored"), error)
 }

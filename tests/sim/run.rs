@@ -11,6 +11,7 @@ use super::trace::Trace;
 use super::world::World;
 use rejoin::dynamo::bucket::Ack;
 use rejoin::dynamo::causality::object::Object;
+use rejoin::dynamo::repair::hints::Waiting;
 
 /// Longer than any run takes: clients x requests x the longest timeout.
 const WORK_MS_MAX: u64 = 3_600_000;
@@ -100,9 +101,9 @@ impl World {
     /// Everything that is under way comes to its end, and nothing else happens.
     pub fn settle(&mut self) {
         self.run_to(self.now_ms + SETTLE_MS);
-        // A background merge that comes to nothing is tried again now and then, and each try ends soon.
+        // A background merge that comes to nothing is tried again now and then; each try ends soon, and its hints are taken soon.
         let end_ms = self.now_ms + SETTLE_MS;
-        while self.now_ms < end_ms && !self.is_idle() {
+        while self.now_ms < end_ms && !(self.is_idle() && self.hints().is_empty()) {
             self.run_to(self.now_ms + 100);
         }
         let open: usize = self
@@ -115,8 +116,7 @@ impl World {
             let what = format!("{open} conversations are left after everything has settled");
             self.history.accuse(Check::Leaked, what);
         }
-        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
-        let hints: Vec<_> = machines.flat_map(|machine| machine.hints()).collect();
+        let hints = self.hints();
         if !hints.is_empty() {
             let what = format!("hints are left after everything has settled: {hints:?}");
             self.history.accuse(Check::Hints, what);
@@ -127,6 +127,11 @@ impl World {
             self.history.accuse(Check::Replies, what);
             self.clients.pending.clear();
         }
+    }
+
+    fn hints(&self) -> Vec<Waiting> {
+        let machines = self.nodes.iter().filter_map(|node| node.machine.as_ref());
+        machines.flat_map(|machine| machine.hints()).collect()
     }
 
     /// Reads every key from every node at R = N until a round of reads changes nothing.
