@@ -23,7 +23,7 @@ impl Token {
     pub fn draw() -> Result<Self, rand::rngs::SysError> {
         let mut bytes = Zeroizing::new([0; TOKEN_RANDOM_BYTES]);
         rand::rngs::SysRng.try_fill_bytes(&mut *bytes)?;
-        let text = format!("{MARK}{}", &*Zeroizing::new(hex::encode(&*bytes)));
+        let text = format!("{MARK}{}", &*Zeroizing::new(hex::encode(bytes.as_slice())));
         Ok(Self(Zeroizing::new(text)))
     }
 

@@ -142,7 +142,7 @@ async fn a_client_reads_its_files_again_and_outlives_the_certificate_that_it_beg
     })
     .await;
     for number in 0..10 {
-        let put = notes.put(&format!("key-{number}"), "with the next").await;
+        let put = notes.put(format!("key-{number}"), "with the next").await;
         put.expect("each node takes it");
     }
     stage.end().await;
