@@ -24,6 +24,8 @@ const FLOODED_MIN: u64 = 6_000;
 const DEADLINE: Duration = Duration::from_secs(8);
 /// What requests, connections and what they store may take beside what a node had.
 const GROWTH_KIB_MAX: u64 = 512 * 1024;
+/// Times that requests may take of what they took before, once a flood is over.
+const SLOWER_MAX: u32 = 3;
 /// As many as a node takes at a time, and some.
 const SILENT_CONNECTIONS: usize = 1_024 + 40;
 
@@ -90,6 +92,7 @@ async fn a_flood_is_turned_away_early_and_no_node_is_given_up_or_grows_without_b
     let stage = Stage::of(3).await;
     let nodes = stage.nodes().await;
     nodes[0].create("notes", proto::Properties::default()).await;
+    let calm = rounds(&nodes, "calm").await;
     let before: Vec<u64> = (0..3).map(|place| resident_kib(&stage, place)).collect();
     let tally = Arc::new(Tally::default());
     let mut clients = Vec::new();
@@ -120,9 +123,20 @@ async fn a_flood_is_turned_away_early_and_no_node_is_given_up_or_grows_without_b
     })
     .await;
     tally.is_over.store(true, Ordering::Relaxed);
+    let over = Instant::now();
     for client in clients {
         client.await.expect("no client panics");
     }
+    let mut recovered = over.elapsed();
+    until("requests are answered as they were before", async || {
+        recovered = over.elapsed();
+        let after = rounds(&nodes, "after").await;
+        after.2 == 0 && after.1 < calm.1 * SLOWER_MAX
+    })
+    .await;
+    println!(
+        "requests took less than {SLOWER_MAX} times what they took before, {recovered:?} after the flood"
+    );
     let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
     let (good, away, late) = (
         count(&tally.good),
