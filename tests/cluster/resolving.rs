@@ -36,11 +36,11 @@ async fn a_resolved_get_stores_nothing_and_every_node_computes_the_same() {
     let once = nodes[0].get("carts", "anna").await;
     let fuel = once.resolved.expect("it says how it came about").fuel;
     assert!(fuel > 0);
-    // 10,000 gets by so many clients.
-    let clients = (0..20).map(|client| {
+    // 10,000 gets, by as few clients as keep the nodes busy: more would wait for the cores until their merges are out of time.
+    let clients = (0..4).map(|client| {
         let (node, plugin) = (nodes[client % 3].clone(), plugin.clone());
         tokio::spawn(async move {
-            for _ in 0..500 {
+            for _ in 0..2_500 {
                 let asked = getting("carts", "anna");
                 let reply = node.try_get(asked).await.expect("the get");
                 assert_eq!(texts(&reply), [MERGED]);
