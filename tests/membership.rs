@@ -398,6 +398,9 @@ fn s4_8_d23_the_history_is_kept_and_a_member_that_has_left_stays_away() {
     town.run(30_000);
     assert_eq!(town.member_names(0), ["n0", "n1", "n2"]);
     assert!(town.placement(0).is_settled());
+    // Nobody waits until it knows what has moved, so it does not say who owns what.
+    let outside = town.commit(3, &Wish::Leave(node(2)));
+    assert!(matches!(outside, Err(CommitError::Outsider(_))));
     let log = &town.stewards[&node(1)]
         .snapshot()
         .catalog

@@ -138,6 +138,9 @@ pub fn of_registry(error: RegistryError) -> Status {
         RegistryError::Commit(CommitError::Edit(_)) => {
             status(Code::ResourceExhausted, "METADATA_FULL", None, error)
         }
+        RegistryError::Commit(CommitError::Outsider(_)) => {
+            status(Code::FailedPrecondition, "NOT_A_MEMBER", None, error)
+        }
         RegistryError::Commit(CommitError::Overtaken { .. }) => {
             status(Code::Aborted, "OVERTAKEN", None, error)
         }

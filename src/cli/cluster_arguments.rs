@@ -89,7 +89,7 @@ pub struct Commit {
     /// Commit the plan with this number, if no other change has come first.
     #[arg(long, value_name = "PLAN")]
     pub commit: Option<u64>,
-    /// Also if fewer members are left than some bucket keeps copies.
+    /// Also if fewer members are left than some bucket keeps copies, or if the node that is asked is no member itself.
     #[arg(long)]
     pub force: bool,
 }

@@ -352,11 +352,14 @@ impl World {
         placement.members().choose(&mut self.dice).cloned()
     }
 
-    /// A node whose steward is asked: any that serves.
+    /// A node whose steward is asked: any that serves, and where operators make no mistakes a member, if there is one.
     fn speaker(&mut self) -> Option<usize> {
-        let serving: Vec<usize> = (0..self.nodes.len())
+        let mut serving: Vec<usize> = (0..self.nodes.len())
             .filter(|node| self.serves(*node))
             .collect();
+        if self.stage.plan.is_strict() && serving.iter().any(|node| self.takes_part(*node)) {
+            serving.retain(|node| self.takes_part(*node));
+        }
         // Two that commit at once are a fault of the operators: one change wins, and the other has moved keys.
         match self.stage.plan.is_strict() {
             true => serving.first().copied(),
@@ -364,10 +367,18 @@ impl World {
         }
     }
 
+    fn takes_part(&self, node: usize) -> bool {
+        let steward = self.nodes[node].office.steward.as_ref();
+        steward.is_none_or(Steward::takes_part)
+    }
+
     fn commit(&mut self, wish: &Wish, force: bool) -> bool {
         let Some(speaker) = self.speaker() else {
             return false;
         };
+        let nobody_knows_better =
+            !(0..self.nodes.len()).any(|node| self.serves(node) && self.takes_part(node));
+        let force = force || nobody_knows_better;
         let mut outcome = None;
         self.with_steward(speaker, |steward, now, effects| {
             outcome = Some(steward.commit(now, wish, None, force, effects));

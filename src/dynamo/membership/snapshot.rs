@@ -116,6 +116,12 @@ pub enum CommitError {
         "the cluster is at change {found}, the plan was made for {expected}; look at a new plan"
     )]
     Overtaken { expected: u64, found: u64 },
+    /// Nobody waits until a node that takes no part knows what has moved: its change could name an owner that has given
+    /// its copies away.
+    #[error(
+        "{0} is not a member of the cluster, and may not know where everything is; ask a member"
+    )]
+    Outsider(NodeId),
 }
 
 /// Where everything is by a catalog; a newcomer without one holds everything, alone, and serves nothing.

@@ -159,6 +159,9 @@ impl Steward {
             force,
         };
         let plan = self.plan(wish, asked)?;
+        if !force && !self.takes_part() {
+            return Err(CommitError::Outsider(self.identity.me.clone()));
+        }
         if let Some(expected) = expected.filter(|expected| *expected != plan.change.version) {
             let found = plan.change.version;
             return Err(CommitError::Overtaken { expected, found });
@@ -172,6 +175,14 @@ impl Steward {
             "change {version} of the members: {wish}"
         )));
         Ok(plan)
+    }
+
+    /// Whether members that give copies away wait until this node knows of it.
+    pub fn takes_part(&self) -> bool {
+        let (me, snapshot) = (&self.identity.me, &self.snapshot);
+        let change = snapshot.catalog.change();
+        let is_dead = change.is_some_and(|change| change.dead.contains(me));
+        snapshot.placement.nodes().contains(me) && !is_dead
     }
 
     /// Who has left does not come back by itself, and what was stopped does not start again.
