@@ -174,6 +174,7 @@ impl Scene {
             self.log(0).contains(WAITS)
         })
         .await;
+        self.disks[0].leave(0);
     }
 
     /// Makes room everywhere, and waits until copies of these keys are equal and nothing is kept for anybody.
@@ -400,7 +401,6 @@ async fn a_node_whose_disk_has_no_byte_left_is_back_by_itself_in_the_same_proces
         };
         let (stop, writers) = begin_writing(&scene.nodes);
         scene.use_up().await;
-        scene.disks[0].leave(0);
         // It reads on, and the others write on.
         put(&scene.nodes[1], "meanwhile")
             .await
@@ -463,7 +463,6 @@ async fn a_node_that_reads_on_without_a_byte_ends_cleanly_when_it_is_told_to_and
         };
         let (stop, writers) = begin_writing(&scene.nodes);
         scene.use_up().await;
-        scene.disks[0].leave(0);
         let is_clean = scene.cluster.stop_node(0).await.expect("it ends");
         assert!(is_clean, "{}", scene.log(0));
         stop.store(true, Ordering::SeqCst);

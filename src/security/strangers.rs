@@ -34,22 +34,27 @@ impl Strangers {
     /// Somebody came to the listener of clients.
     pub(super) fn client(&self, remote: Option<SocketAddr>, why: &str, audit: Option<&Audit>) {
         self.clients.fetch_add(1, Ordering::Relaxed);
-        if let Some(unlisted) = self.paced() {
-            tracing::warn!(event = "client-refused", ?remote, why, unlisted);
-        }
-        if let Some(audit) = audit {
-            audit.refused(Line::turned_away(Event::ClientRefused, remote, why));
-        }
+        self.tell(("client-refused", Event::ClientRefused), remote, why, audit);
     }
 
     /// Somebody who is no node of this cluster came to the listener of the nodes.
     pub(super) fn peer(&self, remote: Option<SocketAddr>, why: &str, audit: Option<&Audit>) {
         self.peers.fetch_add(1, Ordering::Relaxed);
+        self.tell(("peer-refused", Event::PeerRefused), remote, why, audit);
+    }
+
+    fn tell(
+        &self,
+        (event, audited): (&str, Event),
+        remote: Option<SocketAddr>,
+        why: &str,
+        audit: Option<&Audit>,
+    ) {
         if let Some(unlisted) = self.paced() {
-            tracing::warn!(event = "peer-refused", ?remote, why, unlisted);
+            tracing::warn!(event, ?remote, why, unlisted);
         }
         if let Some(audit) = audit {
-            audit.refused(Line::turned_away(Event::PeerRefused, remote, why));
+            audit.refused(Line::turned_away(audited, remote, why));
         }
     }
 

@@ -43,6 +43,14 @@ impl Secured {
     }
 }
 
+/// Nodes that ask who their callers are, and have a bucket.
+async fn with_notes() -> Secured {
+    let stage = Secured::asking().await;
+    let node = stage.node(0).await;
+    node.create("notes", proto::Properties::default()).await;
+    stage
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_client_is_cut_off_and_refused_while_another_is_served_by_the_same_processes() {
     let stage = Secured::asking().await;
@@ -105,12 +113,7 @@ async fn a_revoked_client_is_cut_off_and_refused_while_another_is_served_by_the_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_reads_its_files_again_and_outlives_the_certificate_that_it_began_with() {
-    let stage = Secured::asking().await;
-    stage
-        .node(0)
-        .await
-        .create("notes", proto::Properties::default())
-        .await;
+    let stage = with_notes().await;
     stage.registry.client("anna", "anna").await;
     let file = |name: &str| stage.registry.path(&format!("anna/{name}"));
     let tls = Tls::from_files(TlsFiles {
@@ -204,12 +207,7 @@ async fn a_node_with_a_revoked_certificate_does_not_join_and_with_the_list_does_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_broken_list_leaves_the_one_before_in_force() {
-    let stage = Secured::asking().await;
-    stage
-        .node(0)
-        .await
-        .create("notes", proto::Properties::default())
-        .await;
+    let stage = with_notes().await;
     stage.registry.client("anna", "anna").await;
     let anna = stage.registry.shown_by("anna", "anna");
     stage.registry.revoke(&["--client", "anna"]).await;
